@@ -1,0 +1,18 @@
+//! A segmented, memory-mapped write-ahead log with group commit and zero-copy replay.
+
+// Bottom-up: a module uses only those above it in this list.
+mod error;
+mod lsn;
+mod options;
+mod sync;
+
+pub mod format;
+
+mod protocol;
+
+#[cfg(not(stratalog_loom))]
+pub mod storage;
+
+pub use error::{Corruption, Error, NotALog, Op, Result};
+pub use lsn::Lsn;
+pub use options::{Options, RecoveryPolicy};

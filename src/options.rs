@@ -1,0 +1,143 @@
+//! [`Options`]: how a log is opened, and [`RecoveryPolicy`]: what opening does about damage.
+//!
+//! Invariant: `validate` is called before anything is read or made, so that no option out of its
+//! range reaches a disk.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// What opening does when the log did not end as a clean close leaves it.
+///
+/// A *torn tail*, the expected leftover of a crash, and *corruption*, damage where bytes were
+/// durable, are told apart by proof: frames, trailers and the control file say how far the log was
+/// durable when they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryPolicy {
+    /// Cuts a torn tail; refuses to open a log whose durable bytes are damaged.
+    #[default]
+    CutTornTail,
+    /// Refuses both, changing no byte.
+    Strict,
+    /// Cuts a torn tail; opens a damaged log with what is provable of it, and reports the rest in
+    /// [`Recovery::damage`](crate::Recovery::damage). Reading skips to the next provable record.
+    SkipCorrupt,
+}
+
+/// How a log is opened. Made with defaults, changed by setters, used by an `open` method.
+///
+/// ```no_run
+/// let log = stratalog::Options::new().segment_bytes(16 << 20).open("data/wal")?;
+/// # Ok::<(), stratalog::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) segment_bytes: u64,
+    pub(crate) write_buffer_bytes: usize,
+    pub(crate) commit_delay: Option<Duration>,
+    pub(crate) background: bool,
+    pub(crate) recovery: RecoveryPolicy,
+    pub(crate) create: bool,
+}
+
+/// The smallest segment file, in bytes.
+pub(crate) const MIN_SEGMENT_BYTES: u64 = 16 << 10;
+/// The largest segment file, in bytes.
+pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+const MIN_WRITE_BUFFER_BYTES: usize = 4 << 10;
+const MAX_WRITE_BUFFER_BYTES: usize = 256 << 20;
+const MAX_COMMIT_DELAY: Duration = Duration::from_secs(1);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// The defaults: segments of 64 MiB, a write buffer of 1 MiB, a maintenance thread, a torn tail
+    /// is cut, a missing log is created.
+    pub const fn new() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            write_buffer_bytes: 1 << 20,
+            commit_delay: None,
+            background: true,
+            recovery: RecoveryPolicy::CutTornTail,
+            create: true,
+        }
+    }
+
+    /// The size of new segment files, in bytes: a multiple of 4096 from 16 KiB to 1 GiB.
+    /// Default 64 MiB.
+    ///
+    /// It bounds the largest record and batch. It may differ from open to open; segments that are
+    /// there keep their size.
+    pub fn segment_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// The size of the staging ring in which appends meet, in bytes: a power of two from 4 KiB to
+    /// 256 MiB. Default 1 MiB.
+    ///
+    /// A record or batch of more than half of it is written straight from the caller's slices.
+    pub fn write_buffer_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.write_buffer_bytes = bytes;
+        self
+    }
+
+    /// How long a sync waits for other threads to join it: at most 1 s.
+    ///
+    /// By default a sync that follows one which served several threads waits up to a quarter of
+    /// that one's time for as many to arrive, and a lone thread never waits.
+    pub fn commit_delay(&mut self, delay: Duration) -> &mut Self {
+        self.commit_delay = Some(delay);
+        self
+    }
+
+    /// Whether a thread of the log's own prepares and seals segments. Default true.
+    ///
+    /// Without it the appender that needs a segment makes it, and pays for that in latency.
+    pub fn background(&mut self, background: bool) -> &mut Self {
+        self.background = background;
+        self
+    }
+
+    /// What opening does about a torn tail and about corruption. Default
+    /// [`RecoveryPolicy::CutTornTail`].
+    pub fn recovery(&mut self, policy: RecoveryPolicy) -> &mut Self {
+        self.recovery = policy;
+        self
+    }
+
+    /// Whether opening makes a log where there is none. Default true.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
+        if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes)
+            || !self.segment_bytes.is_multiple_of(4096)
+        {
+            let expected = "a multiple of 4096 from 16384 to 1073741824";
+            return refuse("segment_bytes", self.segment_bytes, expected);
+        }
+        if !(MIN_WRITE_BUFFER_BYTES..=MAX_WRITE_BUFFER_BYTES).contains(&self.write_buffer_bytes)
+            || !self.write_buffer_bytes.is_power_of_two()
+        {
+            let expected = "a power of two from 4096 to 268435456";
+            return refuse("write_buffer_bytes", self.write_buffer_bytes as u64, expected);
+        }
+        match self.commit_delay {
+            Some(delay) if delay > MAX_COMMIT_DELAY => {
+                let found = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                refuse("commit_delay", found, "at most 1000 milliseconds")
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! [`Storage`]: the directory that a log lives in, and [`StorageFile`]: a file of it.
+//!
+//! Invariant: nothing above this floor calls the operating system for a file, and nothing above it
+//! is unsafe. Three storages are here: files with maps ([`FileStorage`]), memory
+//! ([`MemoryStorage`]), and your own, which is any type that implements the two traits.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+mod file;
+mod memory;
+mod os;
+mod region;
+
+pub use file::FileStorage;
+pub use memory::{Image, MemoryStorage};
+pub use region::{Region, SharedBytes};
+
+/// A flat directory of files, as a log needs it.
+///
+/// A log uses few names: `LOCK`, `READERS`, `control`, segments of 20 digits and `.seg`, and
+/// temporary ones that end in `.tmp`, `.bak` or `.drop`. All methods may be called from several
+/// threads at once. An error of kind [`StorageFull`](io::ErrorKind::StorageFull) or
+/// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) from [`create`](Self::create) is answered with
+/// `NoSpace`; any other error of a call that changes something poisons the log.
+///
+/// # Durability
+///
+/// The log relies on this: after [`StorageFile::sync`] returned `Ok` the bytes written before the
+/// call survive a loss of power, and after [`sync_directory`](Self::sync_directory) so do the names
+/// made, renamed and removed before that call. In between, anything may survive or not.
+pub trait Storage: fmt::Debug + Send + Sync + 'static {
+    /// Lists the names of all files, in any order. A directory that does not exist is an error of
+    /// kind [`NotFound`](io::ErrorKind::NotFound), a path that is no directory one of kind
+    /// [`NotADirectory`](io::ErrorKind::NotADirectory).
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Makes the directory with its parents, durably; does nothing where it is there.
+    fn create_directory(&self) -> io::Result<()>;
+
+    /// Makes a file of exactly `bytes` bytes, all zero, with its blocks reserved, open for reading
+    /// and writing. A file of that name is an error of kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists). After an error no file of that name is left.
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens a file that is there.
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Renames a file, replacing `to` where it exists.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Regions mapped from it stay readable.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes all names durable as they are now.
+    fn sync_directory(&self) -> io::Result<()>;
+
+    /// Takes an advisory lock, making its file if need be; `None` where another holder excludes it.
+    /// It is held until the value is dropped, or the process ends.
+    fn lock(&self, name: &str, kind: LockKind) -> io::Result<Option<Box<dyn StorageLock>>>;
+
+    /// The path to name in messages.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// An open file of a [`Storage`], of a size that was fixed when it was made.
+pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
+    /// The size, in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads at `offset` into `buffer` and returns how many bytes were read; 0 only at the end of
+    /// the file. Fewer than asked for are allowed: the log asks again.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes at `offset` and returns how many bytes were written. Fewer than given are allowed:
+    /// the log goes on with the rest. An error of kind [`Interrupted`](io::ErrorKind::Interrupted)
+    /// is tried again, any other is final.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes all bytes durable that were written before the call. After an error the log never
+    /// tries again.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Gives the file's bytes as memory that follows later writes, or `None` where there is no such
+    /// thing: the log then reads through [`read_at`](Self::read_at) into memory of its own.
+    fn map(&self) -> io::Result<Option<Region>> {
+        Ok(None)
+    }
+
+    /// Whether writing zeros ahead makes later syncs cheaper: true for files written in place,
+    /// false for memory and for file systems that write every block anew.
+    fn wants_zero_fill(&self) -> bool {
+        false
+    }
+
+    /// Gives the blocks of a range back that will never be read again, where that can be done
+    /// without changing the file's size. The default does nothing.
+    fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let _ = (offset, bytes);
+        Ok(())
+    }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// How a lock excludes others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Excludes exclusive holders only.
+    Shared,
+    /// Excludes every other holder.
+    Exclusive,
+}
+
+/// A held lock; released when dropped.
+pub trait StorageLock: fmt::Debug + Send + Sync {}
+
+/// Fills `buffer` from `offset`, in as many reads as it takes.
+///
+/// # Errors
+///
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where the file ends before.
+pub(crate) fn read_exact_at(
+    file: &dyn StorageFile,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.read_at(buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                buffer = buffer.get_mut(read..).ok_or(io::ErrorKind::InvalidData)?;
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` at `offset`, in as many writes as it takes.
+///
+/// # Errors
+///
+/// The first error but `Interrupted`; [`WriteZero`](io::ErrorKind::WriteZero) where a write takes
+/// nothing.
+pub(crate) fn write_all_at(
+    file: &dyn StorageFile,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = bytes.get(written..).ok_or(io::ErrorKind::InvalidData)?;
+                offset += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

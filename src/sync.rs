@@ -1,0 +1,97 @@
+//! The only file that names atomics, locks and thread parking; everything above imports them here.
+//!
+//! In an ordinary build these are the standard atomics and `parking_lot` locks. Under
+//! `--cfg stratalog_loom` they are loom's, so that the protocol floor is explored through all its
+//! interleavings. The cfg is our own because `--cfg loom` changes other crates of the same tree.
+
+#[cfg(not(stratalog_loom))]
+mod imp {
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
+
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+
+    /// Marks memory that one side writes and the other reads without synchronising on it itself.
+    /// Here it is nothing; under loom it reports every pair of accesses that nothing orders.
+    #[derive(Debug, Default)]
+    pub(crate) struct RaceDetector;
+
+    impl RaceDetector {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+        #[inline(always)]
+        #[expect(clippy::inline_always, clippy::unused_self, reason = "vanishes outside loom")]
+        pub(crate) fn on_write(&self) {}
+        #[inline(always)]
+        #[expect(clippy::inline_always, clippy::unused_self, reason = "vanishes outside loom")]
+        pub(crate) fn on_read(&self) {}
+    }
+
+    /// How many turns a waiter spins before it parks: about one small positioned write.
+    pub(crate) const SPIN_TURNS: u32 = 64;
+
+    /// True where spinning can help: another core may be running the thread that is waited for.
+    pub(crate) fn has_other_cores() -> bool {
+        static CORES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+        *CORES.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+    }
+}
+
+#[cfg(stratalog_loom)]
+mod imp {
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+
+    /// loom's mutex behind the interface of `parking_lot`'s, which has no poisoning.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+
+    /// Reports, under loom, every pair of accesses that nothing orders.
+    #[derive(Debug)]
+    pub(crate) struct RaceDetector(loom::cell::UnsafeCell<()>);
+
+    impl RaceDetector {
+        pub(crate) fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+        pub(crate) fn on_write(&self) {
+            self.0.with_mut(|_| ());
+        }
+        pub(crate) fn on_read(&self) {
+            self.0.with(|_| ());
+        }
+    }
+
+    pub(crate) const SPIN_TURNS: u32 = 0;
+
+    pub(crate) fn has_other_cores() -> bool {
+        false
+    }
+}
+
+pub(crate) use imp::*;
+
+/// A value alone on its cache lines, so that its writers do not slow the readers of its neighbours.
+/// 128 bytes: x86 fetches lines in pairs, and Apple's cores have lines of that size.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Padded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
