@@ -1,1 +1,174 @@
-//! placeholder
+//! How many threads append to one log: reserve, fill, commit, sync, wait. Atomics and no I/O.
+//!
+//! Invariant: `durable <= committed <= tail`; every address below `committed` was handed to
+//! [`Medium::write`] in address order, every address below `durable` was covered by a
+//! [`Medium::sync`] that returned `Ok` after it was written; neither ever lies inside a batch.
+//!
+//! 1. **Reserve** ([`Protocol::reserve`]): one compare-and-swap on the tail claims an address range.
+//!    Whatever could refuse it is asked before, so a claim is never abandoned and never waits. A
+//!    segment begins with a link, claimed by whoever finds the tail at its start; what does not fit
+//!    claims the rest of the segment as padding and tries again in the next.
+//! 2. **Fill**: the owner of a claim copies its frames into the [`Ring`](ring::Ring) and publishes
+//!    them with one release store.
+//! 3. **Commit**: one leader at a time takes the contiguous published prefix out of the ring, has it
+//!    written, and advances `committed`.
+//! 4. **Sync**: one leader at a time captures `committed`, has everything below it synced, and
+//!    advances `durable`. Others go on committing meanwhile.
+//! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park.
+//!
+//! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
+
+mod commit;
+mod layout;
+mod lead;
+#[cfg(all(test, stratalog_loom))]
+mod models;
+mod reserve;
+mod ring;
+mod stage;
+mod tail;
+mod wait;
+mod waiters;
+mod watermark;
+
+pub(crate) use commit::Run;
+pub(crate) use layout::Extent;
+pub(crate) use stage::{Part, Refused};
+use reserve::{Claim, Refusal};
+pub(crate) use tail::State;
+
+use layout::Layout;
+use lead::Lead;
+use ring::Ring;
+use tail::Tail;
+use waiters::Waiters;
+use watermark::Watermark;
+
+use crate::format::{LogId, Salt};
+use crate::sync::Padded;
+
+/// What the leaders do to a disk. The log gives files, the models a list.
+pub(crate) trait Medium {
+    /// Why there is no room for another segment.
+    type NoRoom;
+
+    /// Attaches what is needed for a claim of `need` bytes at `tail`, unless the tail has moved on.
+    fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<(), Self::NoRoom>;
+
+    /// Takes the frames of `run` out of the ring with [`Protocol::take`] and writes them.
+    fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed>;
+
+    /// Makes everything in `from..to` durable, all of which is written.
+    fn sync(&self, from: u64, to: u64) -> Result<(), Failed>;
+
+    /// Called by a leader about to sync; may wait a moment while `waiting` rises.
+    fn gather(&self, waiting: &dyn Fn() -> usize);
+}
+
+/// A write or sync failed. The medium has noted the cause before it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+/// Why waiting ended without reaching its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The call of this very thread failed.
+    Failed,
+    /// Another's call failed, now or earlier.
+    Poisoned,
+    /// The log is closed. Only claims are refused for that; waiting goes on.
+    Closed,
+}
+
+/// The shared state of all appenders of one log.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    tail: Padded<Tail>,
+    /// Ring words below `free + ring.bytes()` may be filled. Raised by the commit leader; read by
+    /// every claim. At least `committed`.
+    free: Padded<Watermark>,
+    committed: Padded<Watermark>,
+    durable: Padded<Watermark>,
+    /// Claims end at or below it. Raised by the supply of segments.
+    attached_end: Padded<Watermark>,
+    layout: Layout,
+    ring: Ring,
+    salt: Salt,
+    /// The log id of the segment that the next link names.
+    previous_id: LogId,
+    commit_lead: Padded<Lead>,
+    commit_waiters: Waiters,
+    sync_lead: Padded<Lead>,
+    sync_waiters: Waiters,
+}
+
+impl Protocol {
+    /// A protocol whose next address is `at`, all before it durable, and no segment attached.
+    pub(crate) fn new(at: u64, ring_bytes: usize, id: LogId) -> Self {
+        Self {
+            tail: Padded(Tail::new(at)),
+            free: Padded(Watermark::new(at)),
+            committed: Padded(Watermark::new(at)),
+            durable: Padded(Watermark::new(at)),
+            attached_end: Padded(Watermark::new(at)),
+            layout: Layout::new(),
+            ring: Ring::new(ring_bytes),
+            salt: Salt::new(&id),
+            previous_id: id,
+            commit_lead: Padded(Lead::new()),
+            commit_waiters: Waiters::new(),
+            sync_lead: Padded(Lead::new()),
+            sync_waiters: Waiters::new(),
+        }
+    }
+
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail.view().address()
+    }
+
+    pub(crate) fn state(&self) -> Option<State> {
+        self.tail.view().state()
+    }
+
+    #[inline]
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed.get()
+    }
+
+    #[inline]
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.get()
+    }
+
+    pub(crate) fn attached_end(&self) -> u64 {
+        self.attached_end.get()
+    }
+
+    /// The extent that the tail is in.
+    pub(crate) fn extent(&self) -> Option<Extent> {
+        self.layout.find(self.tail()).map(|(_, extent)| extent)
+    }
+
+    /// The largest claim that goes through the ring; a larger one is written by its owner.
+    pub(crate) fn staged_max(&self) -> u64 {
+        self.ring.bytes() / 2
+    }
+
+    /// Takes the bytes of a run out of the ring, from `at` on, and frees their place.
+    pub(crate) fn take(&self, at: u64, buffer: &mut [u8]) {
+        self.ring.take(at, buffer);
+        self.free.advance(at + buffer.len() as u64);
+    }
+
+    /// Refuses all later claims; those that were granted go on. Returns the tail, which is final.
+    pub(crate) fn close(&self) -> u64 {
+        self.tail.refuse(State::Closed).address()
+    }
+
+    /// Refuses all later claims, and wakes everyone who waits.
+    pub(crate) fn poison(&self) {
+        self.tail.refuse(State::Poisoned);
+        self.commit_waiters.wake_all();
+        self.sync_waiters.wake_all();
+    }
+}

@@ -1,0 +1,153 @@
+//! Committing: how the contiguous published prefix reaches the operating system.
+//!
+//! Invariant: only the holder of the commit lead walks, takes and advances. `committed` moves from
+//! one frame end to another that is outside every batch, or from the end of a segment to the first
+//! frame of the next once the tail is there.
+
+use crate::format::{FRAME_HEADER_BYTES, FrameHeader, Kind};
+use crate::protocol::layout::Extent;
+use crate::protocol::{Failed, Medium, Protocol, Stopped};
+use crate::sync::yield_now;
+
+/// Published frames of one segment, to be written in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The base address of the segment.
+    pub(crate) base: u64,
+    /// The first byte to write.
+    pub(crate) from: u64,
+    /// The end of the bytes to write.
+    pub(crate) data_end: u64,
+    /// The end of the last frame: beyond `data_end` where that is padding, whose body is not
+    /// written.
+    pub(crate) to: u64,
+}
+
+/// A run is not longer than this unless one batch is. Large enough to make the call's cost vanish,
+/// small enough that the appenders waiting behind it see progress.
+const RUN_BYTES: u64 = 256 << 10;
+
+/// How much of a frame is written: of padding only the header.
+fn written_bytes(header: FrameHeader) -> u64 {
+    match header.kind {
+        Kind::Padding => FRAME_HEADER_BYTES,
+        Kind::Record | Kind::Link => header.frame_bytes(),
+    }
+}
+
+/// Poisons unless disarmed: when a leader's call fails, and when it unwinds. The lead then stays
+/// held, so that nothing is ever written again, and nobody waits for it.
+pub(super) struct Unwinding<'a>(pub(super) &'a Protocol);
+
+impl Unwinding<'_> {
+    pub(super) fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.poison();
+    }
+}
+
+impl Protocol {
+    /// Leads: writes what is published, for itself and one round more. The caller has taken the
+    /// commit lead.
+    pub(crate) fn lead_commit<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+        let guard = Unwinding(self);
+        let mut rounds = 0;
+        loop {
+            self.write_published(medium)?;
+            rounds += 1;
+            if self.commit_lead.leave() {
+                break;
+            }
+            if rounds > 1 {
+                self.commit_lead.abandon();
+                self.commit_waiters.nudge();
+                break;
+            }
+        }
+        guard.disarm();
+        self.commit_waiters.wake_covered(self.committed());
+        Ok(())
+    }
+
+    /// Waits until everything below `at` is committed, has `write` write `at..to`, which the caller
+    /// claimed with [`reserve_direct`](Protocol::reserve_direct), and goes on leading.
+    pub(crate) fn commit_direct<M: Medium>(
+        &self,
+        medium: &M,
+        (at, to): (u64, u64),
+        write: impl FnOnce() -> Result<(), Failed>,
+    ) -> Result<(), Stopped> {
+        self.commit_until(medium, at)?;
+        // Nothing can be published behind `at` before it is written, so whoever holds the lead now
+        // finds nothing and leaves.
+        while !self.commit_lead.signal() {
+            self.check_poison()?;
+            yield_now();
+        }
+        let guard = Unwinding(self);
+        self.check_poison()?;
+        write().map_err(|Failed| Stopped::Failed)?;
+        guard.disarm();
+        self.free.advance(to);
+        self.committed.advance(to);
+        self.lead_commit(medium).map_err(|Failed| Stopped::Failed)
+    }
+
+    fn write_published<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+        while let Some(run) = self.next_run() {
+            medium.write(self, &run)?;
+            self.free.advance(run.to);
+            self.committed.advance(run.to);
+        }
+        Ok(())
+    }
+
+    /// The published frames at `committed`, if there are any. Steps over the end of a segment.
+    fn next_run(&self) -> Option<Run> {
+        let mut at = self.committed();
+        let (number, mut extent) = self.layout.find(at)?;
+        if extent.end - at < FRAME_HEADER_BYTES {
+            // Acquire on the tail: if it is beyond, the next extent was attached before.
+            if self.tail() <= extent.end {
+                return None;
+            }
+            extent = self.layout.after(number, &extent)?;
+            at = extent.start();
+            self.free.advance(at);
+            self.committed.advance(at);
+        }
+        let run = self.walk(at, &extent);
+        (run.to > run.from).then_some(run)
+    }
+
+    /// Walks published frames from `from` on, and stops outside a batch.
+    fn walk(&self, from: u64, extent: &Extent) -> Run {
+        let mut run = Run { base: extent.base, from, data_end: from, to: from };
+        let mut at = from;
+        while extent.end - at >= FRAME_HEADER_BYTES {
+            let Some(header) = self.ring.peek(at) else { break };
+            let data_end = at + written_bytes(header);
+            at += header.frame_bytes();
+            if header.continues {
+                continue;
+            }
+            (run.data_end, run.to) = (data_end, at);
+            if run.to - from >= RUN_BYTES {
+                break;
+            }
+        }
+        run
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), Stopped> {
+        match self.state() {
+            Some(super::State::Poisoned) => Err(Stopped::Poisoned),
+            _ => Ok(()),
+        }
+    }
+}

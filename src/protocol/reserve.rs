@@ -1,0 +1,127 @@
+//! Reserving: how an address range gets one owner.
+//!
+//! Invariant: whatever could stop a claim is asked before the compare-and-swap that makes it. After
+//! it nothing waits and nothing can fail, so every claim gets published.
+
+use crate::format::{FRAME_HEADER_BYTES, LINK_FRAME_BYTES};
+use crate::protocol::{Extent, Protocol, State};
+
+/// An address range of the caller's own. It must be filled and published without delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// What was asked for, at this address.
+    Frames { at: u64 },
+    /// The first frame of a segment, to be filled before asking again.
+    Link { at: u64, previous_base: u64, previous_end: u64 },
+    /// The rest of a segment, to be padded before asking again.
+    Padding { at: u64, end: u64 },
+    /// A rest too small for a frame: nothing to fill.
+    Remainder,
+}
+
+/// Why nothing was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Stopped(State),
+    /// There is no segment, or not enough of one, attached for a claim of this end at this tail.
+    NoSegment { tail: u64, need: u64 },
+    /// The ring holds too much: `committed` must reach `until` first.
+    RingFull { until: u64 },
+}
+
+impl Protocol {
+    /// Claims `need` bytes, a multiple of 8 that fits in one segment, for frames that will be filled
+    /// into the ring; or what must be filled before.
+    #[inline]
+    pub(crate) fn reserve(&self, need: u64) -> Result<Claim, Refusal> {
+        self.claim(need, true)
+    }
+
+    /// The same for frames that their owner writes itself, with
+    /// [`commit_direct`](Protocol::commit_direct).
+    pub(crate) fn reserve_direct(&self, need: u64) -> Result<Claim, Refusal> {
+        self.claim(need, false)
+    }
+
+    /// Claims the rest of the segment if it holds a record.
+    pub(crate) fn reserve_rest(&self) -> Result<Option<Claim>, Refusal> {
+        match self.extent() {
+            Some(extent) if self.tail() > extent.first_record() => {
+                self.claim(extent.end, true).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Claims room for an empty padding frame if the tail is `tail`, outside a segment's very start
+    /// and end, and nothing stands in the way.
+    pub(crate) fn reserve_mark(&self, tail: u64) -> Option<(u64, u64)> {
+        let seen = self.tail.view();
+        let extent = self.extent()?;
+        let end = tail + FRAME_HEADER_BYTES;
+        let fits = extent.start() < tail && end <= extent.end && end <= self.attached_end.get();
+        let free = end <= self.free.get() + self.ring.bytes();
+        let here = seen.address() == tail && seen.state().is_none();
+        (fits && free && here && self.tail.claim(seen, end)).then_some((tail, end))
+    }
+
+    #[inline]
+    fn claim(&self, need: u64, staged: bool) -> Result<Claim, Refusal> {
+        loop {
+            let seen = self.tail.view();
+            if let Some(state) = seen.state() {
+                return Err(Refusal::Stopped(state));
+            }
+            let at = seen.address();
+            let Some((number, extent)) = self.layout.find(at) else {
+                if self.tail.view() == seen {
+                    return Err(Refusal::NoSegment { tail: at, need });
+                }
+                continue;
+            };
+            let (claim, filled, to) = if at == extent.start() {
+                (Self::link(at, &extent), at + LINK_FRAME_BYTES, at + LINK_FRAME_BYTES)
+            } else if need <= extent.end - at {
+                (Claim::Frames { at }, at + need, at + need)
+            } else {
+                let Some(next) = self.layout.after(number, &extent) else {
+                    return Err(Refusal::NoSegment { tail: at, need });
+                };
+                if extent.end - at < FRAME_HEADER_BYTES {
+                    (Claim::Remainder, at, next.start())
+                } else {
+                    let claim = Claim::Padding { at, end: extent.end };
+                    (claim, at + FRAME_HEADER_BYTES, next.start())
+                }
+            };
+            if filled > self.attached_end.get() {
+                return Err(Refusal::NoSegment { tail: at, need });
+            }
+            let window_end = self.free.get() + self.ring.bytes();
+            if filled > window_end && (staged || !matches!(claim, Claim::Frames { .. })) {
+                return Err(Refusal::RingFull { until: filled - self.ring.bytes() });
+            }
+            if self.tail.claim(seen, to) {
+                return Ok(claim);
+            }
+        }
+    }
+
+    fn link(at: u64, extent: &Extent) -> Claim {
+        Claim::Link {
+            at,
+            previous_base: extent.previous_base,
+            previous_end: extent.previous_end,
+        }
+    }
+
+    /// Attaches a segment's extent behind the last one; false while too many are attached.
+    pub(crate) fn attach(&self, extent: Extent) -> bool {
+        self.layout.attach(extent, self.committed())
+    }
+
+    /// Allows claims up to `end`.
+    pub(crate) fn raise_attached_end(&self, end: u64) {
+        self.attached_end.advance(end);
+    }
+}

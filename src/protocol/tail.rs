@@ -1,0 +1,71 @@
+//! [`Tail`]: the one word by which addresses are claimed.
+//!
+//! Invariant: an address range is claimed by exactly one successful [`claim`](Tail::claim), and none
+//! succeeds once a state bit is set. Addresses are multiples of 8, so the three low bits of the word
+//! carry the states and no state can race a claim. Addresses only rise, so a word never comes back
+//! and a stale compare-and-swap always fails.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Why nothing can be claimed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Closed,
+    Poisoned,
+}
+
+const CLOSED: u64 = 1;
+const POISONED: u64 = 2;
+/// The third low bit is kept for a truncation that is cutting the log.
+const STATES: u64 = 7;
+
+/// The tail as it was at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View(u64);
+
+impl View {
+    pub(crate) fn address(self) -> u64 {
+        self.0 & !STATES
+    }
+
+    /// The state that refuses claims; being poisoned is named before being closed.
+    pub(crate) fn state(self) -> Option<State> {
+        match self.0 & STATES {
+            0 => None,
+            bits if bits & POISONED != 0 => Some(State::Poisoned),
+            _ => Some(State::Closed),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Tail(AtomicU64);
+
+impl Tail {
+    pub(crate) fn new(at: u64) -> Self {
+        debug_assert!(at.is_multiple_of(8), "addresses are multiples of 8");
+        Self(AtomicU64::new(at))
+    }
+
+    /// Acquire: whoever sees a state bit sees what was written before it was set.
+    #[inline]
+    pub(crate) fn view(&self) -> View {
+        View(self.0.load(Ordering::Acquire))
+    }
+
+    /// Claims everything from `seen` up to `to`; false if the tail has moved or changed state.
+    #[inline]
+    pub(crate) fn claim(&self, seen: View, to: u64) -> bool {
+        debug_assert!(to > seen.0 && to.is_multiple_of(8), "a claim is ahead and aligned");
+        self.0.compare_exchange(seen.0, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Refuses all later claims. Release: partner of `view`.
+    pub(crate) fn refuse(&self, state: State) -> View {
+        let bit = match state {
+            State::Closed => CLOSED,
+            State::Poisoned => POISONED,
+        };
+        View(self.0.fetch_or(bit, Ordering::AcqRel) | bit)
+    }
+}

@@ -1,0 +1,123 @@
+//! Waiting for a watermark: look, lead if nobody does, enlist, look again, park.
+//!
+//! Invariant: a thread parks only after it has enlisted and then signalled the lead. Had its record,
+//! or the one that it waits behind, been published after that signal, the publisher's own
+//! read-modify-write of the lead would see the list.
+
+use crate::protocol::commit::Unwinding;
+use crate::protocol::lead::Lead;
+use crate::protocol::waiters::Waiters;
+use crate::protocol::watermark::Watermark;
+use crate::protocol::{Failed, Medium, Protocol, Stopped};
+use crate::sync::{SPIN_TURNS, has_other_cores, park, spin_loop};
+
+impl Protocol {
+    /// Lets the leader know of what the caller has published and does not wait for. Leads if someone
+    /// waits, or if half of the ring is full.
+    #[inline]
+    pub(crate) fn published<M: Medium>(&self, medium: &M, end: u64) -> Result<(), Failed> {
+        let crowded = end - self.committed().min(end) >= self.ring.bytes() / 2;
+        if self.commit_lead.touch()
+            && (crowded || self.commit_waiters.any())
+            && self.commit_lead.signal()
+        {
+            return self.lead_commit(medium);
+        }
+        Ok(())
+    }
+
+    /// Waits until everything below `target` is committed, and leads where that is needed. Returns
+    /// the watermark.
+    #[inline]
+    pub(crate) fn commit_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
+        let lead = || self.lead_commit(medium);
+        let spins = if has_other_cores() { SPIN_TURNS } else { 0 };
+        self.wait(&self.committed, target, &self.commit_lead, &self.commit_waiters, spins, lead)
+    }
+
+    /// Waits until everything below `target` is durable, and leads where that is needed. Returns
+    /// the watermark.
+    pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
+        self.commit_until(medium, target)?;
+        let lead = || self.lead_sync(medium);
+        self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead)
+    }
+
+    #[inline]
+    fn wait(
+        &self,
+        watermark: &Watermark,
+        target: u64,
+        lead: &Lead,
+        waiters: &Waiters,
+        mut spins: u32,
+        mut go: impl FnMut() -> Result<(), Failed>,
+    ) -> Result<u64, Stopped> {
+        let mut ticket = None;
+        // A look is owed on arrival, after enlisting and after parking. Beyond that, one who spins
+        // takes a lead that falls idle, unless it has led in vain: then it waits for a publisher.
+        let (mut look_owed, mut led) = (true, false);
+        let result = loop {
+            let reached = watermark.get();
+            if reached >= target {
+                break Ok(reached);
+            }
+            if let Err(stopped) = self.check_poison() {
+                break Err(stopped);
+            }
+            if look_owed || (!led && lead.is_idle()) {
+                look_owed = false;
+                if lead.signal() {
+                    led = true;
+                    match go() {
+                        Ok(()) => continue,
+                        Err(Failed) => break Err(Stopped::Failed),
+                    }
+                }
+            }
+            if spins > 0 {
+                spins -= 1;
+                spin_loop();
+            } else if ticket.is_none() {
+                ticket = Some(waiters.enlist(target));
+                look_owed = true;
+            } else {
+                park();
+                look_owed = true;
+            }
+        };
+        if let Some(ticket) = ticket {
+            waiters.leave(&ticket, watermark.get());
+        }
+        result
+    }
+
+    /// Leads: syncs what is committed, for itself and one round more. The caller has taken the sync
+    /// lead.
+    fn lead_sync<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+        let guard = Unwinding(self);
+        let mut rounds = 0;
+        loop {
+            medium.gather(&|| self.sync_waiters.count());
+            // Captured before the call: what is committed while it runs may not be covered by it.
+            let committed = self.committed();
+            let durable = self.durable();
+            if committed > durable {
+                medium.sync(durable, committed)?;
+                self.durable.advance(committed);
+            }
+            rounds += 1;
+            if self.sync_lead.leave() {
+                break;
+            }
+            if rounds > 1 {
+                self.sync_lead.abandon();
+                self.sync_waiters.nudge();
+                break;
+            }
+        }
+        guard.disarm();
+        self.sync_waiters.wake_covered(self.durable());
+        Ok(())
+    }
+}
