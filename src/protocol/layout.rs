@@ -73,22 +73,24 @@ impl Layout {
         }
     }
 
-    /// Attaches the next extent; false if all slots still hold bytes at or above `committed`.
-    /// Calls must not overlap: the supply of segments holds a lock around them.
-    pub(crate) fn attach(&self, extent: Extent, committed: u64) -> bool {
+    /// Whether the next extent has a slot: the tail has left the extent that it replaces, and all of
+    /// that is committed.
+    pub(crate) fn has_room(&self, committed: u64) -> bool {
+        let slot = self.slot(self.attached.load(Ordering::Relaxed));
+        slot.end.load(Ordering::Relaxed) < committed
+    }
+
+    /// Attaches the next extent, for which there [is room](Self::has_room). Calls must not overlap:
+    /// the supply of segments holds a lock around them.
+    pub(crate) fn attach(&self, extent: Extent) {
         let number = self.attached.load(Ordering::Relaxed);
         let slot = self.slot(number);
-        // The end of the extent that leaves: the tail has left it and all of it is committed.
-        if slot.end.load(Ordering::Relaxed) >= committed {
-            return false;
-        }
         slot.previous_base.store(extent.previous_base, Ordering::Relaxed);
         slot.previous_end.store(extent.previous_end, Ordering::Relaxed);
         slot.base.store(extent.base, Ordering::Relaxed);
         // Release, and last: who reads this end reads this base. Partner: `read`.
         slot.end.store(extent.end, Ordering::Release);
         self.attached.store(number + 1, Ordering::Relaxed);
-        true
     }
 
     /// The extent that holds `at`. Its end belongs to it: the next one begins further up.

@@ -53,7 +53,8 @@ pub(crate) trait Medium {
     type NoRoom;
 
     /// Attaches what is needed for a claim of `need` bytes at `tail`, unless the tail has moved on.
-    fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<(), Self::NoRoom>;
+    /// False if what is claimed already must be committed first.
+    fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool, Self::NoRoom>;
 
     /// Takes the frames of `run` out of the ring with [`Protocol::take`] and writes them.
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed>;

@@ -115,9 +115,16 @@ impl Protocol {
         }
     }
 
-    /// Attaches a segment's extent behind the last one; false while too many are attached.
-    pub(crate) fn attach(&self, extent: Extent) -> bool {
-        self.layout.attach(extent, self.committed())
+    /// Whether another extent can be attached; once true, it stays so until the next is.
+    pub(crate) fn can_attach(&self) -> bool {
+        self.layout.has_room(self.committed())
+    }
+
+    /// Attaches a segment's extent behind the last one. The caller holds the supply's lock and has
+    /// found that it [can](Self::can_attach).
+    pub(crate) fn attach(&self, extent: Extent) {
+        debug_assert!(self.can_attach(), "a slot is written again only when it is committed");
+        self.layout.attach(extent);
     }
 
     /// Allows claims up to `end`.

@@ -180,7 +180,10 @@ impl Protocol {
             Refusal::Stopped(State::Closed) => Err(Stopped::Closed.into()),
             Refusal::RingFull { until } => Ok(self.commit_until(medium, until).map(drop)?),
             Refusal::NoSegment { tail, need } => {
-                medium.make_room(self, tail, need).map_err(Refused::NoRoom)
+                if !medium.make_room(self, tail, need).map_err(Refused::NoRoom)? {
+                    self.commit_until(medium, tail)?;
+                }
+                Ok(())
             }
         }
     }

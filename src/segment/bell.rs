@@ -1,0 +1,84 @@
+//! [`Bell`]: wakes the maintenance thread.
+//!
+//! Invariant: a ring that happens after the thread began to look makes it look once more. Ringing
+//! for a sync costs one load while the thread is watching already.
+
+use std::time::Duration;
+
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+
+#[derive(Debug, Default)]
+struct State {
+    rung: bool,
+    stop: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Whether the thread wakes by itself to see if the log has fallen idle.
+    watching: AtomicBool,
+}
+
+/// Why the thread woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Rung,
+    TimedOut,
+    Stop,
+}
+
+impl Bell {
+    /// There is work.
+    pub(crate) fn ring(&self) {
+        self.state.lock().rung = true;
+        self.changed.notify_all();
+    }
+
+    /// Something became durable: the log may fall idle from now on.
+    pub(crate) fn watch(&self) {
+        if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    /// The thread stops watching. It looks at the log after this, so a later sync rings again.
+    pub(crate) fn unwatch(&self) {
+        self.watching.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watching.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.state.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stop
+    }
+
+    /// Waits for a ring, at most `timeout` if one is given.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Woken {
+        let mut state = self.state.lock();
+        loop {
+            if state.stop {
+                return Woken::Stop;
+            }
+            if std::mem::take(&mut state.rung) {
+                return Woken::Rung;
+            }
+            match timeout {
+                None => self.changed.wait(&mut state),
+                Some(timeout) => {
+                    if self.changed.wait_for(&mut state, timeout).timed_out() {
+                        return Woken::TimedOut;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! [`Control`]: the one owner of the control file.
+//!
+//! Invariant: a change is written as a whole state into the slot that does *not* hold the newest one,
+//! and synced, before it counts. At every moment one slot holds a state that was complete and
+//! durable. `head` and `next_base` never go back.
+//!
+//! Losing power during a write damages one slot; the other still holds the state before it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Op, Result};
+use crate::format::{BLOCK_BYTES, ControlState};
+use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::sync::Mutex;
+
+/// The name of the control file in the log's directory.
+pub(crate) const CONTROL: &str = "control";
+const CONTROL_TEMPORARY: &str = "control.tmp";
+
+#[derive(Debug)]
+struct Owned {
+    state: ControlState,
+    /// The number of the newest slot written; its parity says which of the two it is.
+    sequence: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    file: Arc<dyn StorageFile>,
+    path: PathBuf,
+    owned: Mutex<Owned>,
+}
+
+impl Control {
+    /// Makes the control file of a new log: written under a temporary name with both slots valid,
+    /// synced, renamed; then the directory is synced. Power lost at any point leaves either no
+    /// control file or a whole one.
+    pub(crate) fn create(storage: &dyn Storage, state: ControlState) -> Result<Self> {
+        let path = storage.path(CONTROL);
+        let failed = |op| {
+            let path = path.clone();
+            move |source| Error::io(op, path, source)
+        };
+        let file = storage
+            .create(CONTROL_TEMPORARY, 2 * BLOCK_BYTES)
+            .map_err(|error| no_space_or_io(Op::Create, &path, error))?;
+        for sequence in [1, 2] {
+            let offset = slot_offset(sequence);
+            write_all_at(&*file, &state.encode(sequence), offset).map_err(failed(Op::Write))?;
+        }
+        file.sync().map_err(failed(Op::Sync))?;
+        storage.rename(CONTROL_TEMPORARY, CONTROL).map_err(failed(Op::Rename))?;
+        storage.sync_directory().map_err(failed(Op::SyncDirectory))?;
+        Ok(Self { file, path, owned: Mutex::new(Owned { state, sequence: 2 }) })
+    }
+
+    /// Takes over a control file whose newest valid slot is `state`, numbered `sequence`. The next
+    /// change goes to the other slot.
+    pub(crate) fn adopt(
+        storage: &dyn Storage,
+        file: Arc<dyn StorageFile>,
+        state: ControlState,
+        sequence: u64,
+    ) -> Self {
+        let path = storage.path(CONTROL);
+        Self { file, path, owned: Mutex::new(Owned { state, sequence }) }
+    }
+
+    /// Writes the newest state again into its own slot and syncs it, so that what was read at open
+    /// is known to be on the disk and not only in the page cache.
+    pub(crate) fn rewrite(&self) -> Result<()> {
+        let owned = self.owned.lock();
+        self.write(&owned.state, owned.sequence)
+    }
+
+    /// The newest state.
+    pub(crate) fn state(&self) -> ControlState {
+        self.owned.lock().state.clone()
+    }
+
+    /// Changes the state, durably. After an error the log must be poisoned: what the disk holds is
+    /// the old state or the new.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut ControlState)) -> Result<()> {
+        let mut owned = self.owned.lock();
+        let mut state = owned.state.clone();
+        change(&mut state);
+        debug_assert!(state.head >= owned.state.head, "the head never goes back");
+        debug_assert!(state.next_base >= owned.state.next_base, "next_base never goes back");
+        let sequence = owned.sequence + 1;
+        self.write(&state, sequence)?;
+        *owned = Owned { state, sequence };
+        Ok(())
+    }
+
+    fn write(&self, state: &ControlState, sequence: u64) -> Result<()> {
+        write_all_at(&*self.file, &state.encode(sequence), slot_offset(sequence))
+            .map_err(|error| Error::io(Op::Write, &self.path, error))?;
+        self.file.sync().map_err(|error| Error::io(Op::Sync, &self.path, error))
+    }
+}
+
+/// Slots are written in turn.
+fn slot_offset(sequence: u64) -> u64 {
+    sequence % 2 * BLOCK_BYTES
+}
+
+/// A full disk while making a file is not a failure of what is there.
+pub(crate) fn no_space_or_io(op: Op, path: &std::path::Path, source: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::NoSpace { path: path.to_path_buf(), source: Arc::new(source) }
+        }
+        _ => Error::io(op, path, source),
+    }
+}

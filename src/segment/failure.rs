@@ -1,0 +1,58 @@
+//! [`Cause`]: the first failure of a write or sync, after which nothing more is promised.
+//!
+//! Invariant: it is noted before the protocol is poisoned, so whoever sees the poison finds it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Op};
+
+#[derive(Debug)]
+struct First {
+    op: Op,
+    path: PathBuf,
+    source: Arc<io::Error>,
+}
+
+/// Written at most once, by whoever fails first.
+#[derive(Debug, Default)]
+pub(crate) struct Cause(OnceLock<First>);
+
+impl Cause {
+    /// Notes a failure unless there was one before.
+    pub(crate) fn note(&self, error: &Error) {
+        if let Error::Io { op, path, source } = error {
+            let first = First { op: *op, path: path.clone(), source: Arc::clone(source) };
+            // Only the first cause is told.
+            let _ = self.0.set(first);
+        }
+    }
+
+    /// The error for the thread whose own call failed.
+    pub(crate) fn io(&self) -> Error {
+        let (op, path, source) = self.parts();
+        Error::Io { op, path, source }
+    }
+
+    /// The error for every other thread, and every later call.
+    pub(crate) fn poisoned(&self) -> Error {
+        let (op, path, source) = self.parts();
+        Error::Poisoned { op, path, source }
+    }
+
+    pub(crate) fn is_noted(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    fn parts(&self) -> (Op, PathBuf, Arc<io::Error>) {
+        match self.0.get() {
+            Some(first) => (first.op, first.path.clone(), Arc::clone(&first.source)),
+            // A leader that unwound noted nothing: a storage of the caller's panicked.
+            None => {
+                let source = io::Error::other("a call to the storage panicked");
+                (Op::Panicked, Path::new("").to_path_buf(), Arc::new(source))
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! [`prepare`]: a new segment file, from nothing to a durable name.
+//!
+//! Invariant: a file bears a segment's name only when it has its full size, all its blocks, and a
+//! valid header, all durable.
+//!
+//! 1. Create it under a temporary name, with its blocks reserved: a full disk is an error here.
+//! 2. Write zeros over the frames, in steps: syncs of written blocks need no journal commit later.
+//! 3. Write the header. Sync the file.
+//! 4. Rename it. Sync the directory.
+//!
+//! Power lost before the rename is durable leaves a temporary file, or none: opening removes it.
+//! Power lost after it leaves a segment without a link: opening removes that as well.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Op, Result};
+use crate::format::{BLOCK_BYTES, LogId, SegmentHeader, frames_end, frames_start, segment_name};
+use crate::segment::control::no_space_or_io;
+use crate::storage::{Storage, StorageFile, write_all_at};
+
+/// A prepared segment that is not attached yet.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) base: u64,
+    pub(crate) bytes: u64,
+    pub(crate) file: Arc<dyn StorageFile>,
+    /// Addresses below this are zero-filled, or need not be.
+    pub(crate) filled: u64,
+}
+
+/// Zeros are written page by page: larger writes make large folios, into which small writes are
+/// two to three times dearer on ext4.
+const PAGE: &[u8] = &[0; 4096];
+
+/// Zeros are written out every so many bytes, so that no later sync has to write all of them.
+pub(crate) const FILL_SYNC_BYTES: u64 = 1 << 20;
+
+/// How many bytes are filled between two looks at whether someone waits.
+pub(crate) const FILL_STEP_BYTES: u64 = 64 << 10;
+
+/// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, and at least one
+/// step.
+///
+/// # Errors
+///
+/// `NoSpace` if the disk is full, with nothing left behind; `Io` for anything else.
+pub(crate) fn prepare(
+    storage: &dyn Storage,
+    id: &LogId,
+    base: u64,
+    bytes: u64,
+    go_on: impl FnMut() -> bool,
+) -> Result<Spare> {
+    let name = segment_name(base);
+    let temporary = format!("{name}.tmp");
+    let path = storage.path(&name);
+    let file = storage
+        .create(&temporary, bytes)
+        .map_err(|error| no_space_or_io(Op::Create, &path, error))?;
+    match write(&*file, &path, id, base, bytes, go_on) {
+        Ok(filled) => {
+            storage
+                .rename(&temporary, &name)
+                .map_err(|error| Error::io(Op::Rename, &path, error))?;
+            storage
+                .sync_directory()
+                .map_err(|error| Error::io(Op::SyncDirectory, storage.path(""), error))?;
+            Ok(Spare { base, bytes, file, filled })
+        }
+        Err(error) => {
+            // The half-made file holds nothing; if it can't be removed now, opening removes it.
+            let _ = storage.remove(&temporary);
+            Err(error)
+        }
+    }
+}
+
+fn write(
+    file: &dyn StorageFile,
+    path: &PathBuf,
+    id: &LogId,
+    base: u64,
+    bytes: u64,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<u64> {
+    let end = frames_end(base, bytes);
+    let mut filled = frames_start(base);
+    if !file.wants_zero_fill() {
+        filled = end;
+    }
+    while filled < end {
+        let to = end.min(filled + FILL_STEP_BYTES);
+        fill(file, filled - base, to - base)
+            .map_err(|error| no_space_or_io(Op::Write, path, error))?;
+        if (to - base).is_multiple_of(FILL_SYNC_BYTES) {
+            file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
+        }
+        filled = to;
+        if !go_on() {
+            break;
+        }
+    }
+    let mut block = [0; BLOCK_BYTES as usize];
+    SegmentHeader { id: *id, base, segment_bytes: bytes }.encode_into(&mut block);
+    write_all_at(file, &block, 0).map_err(|error| no_space_or_io(Op::Write, path, error))?;
+    file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
+    Ok(filled)
+}
+
+/// Writes zeros over the offsets `from..to` of a file.
+pub(crate) fn fill(file: &dyn StorageFile, from: u64, to: u64) -> std::io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let step = (to - at).min(PAGE.len() as u64 - at % PAGE.len() as u64);
+        let zeros = usize::try_from(step).ok().and_then(|step| PAGE.get(..step)).unwrap_or(PAGE);
+        write_all_at(file, zeros, at)?;
+        at += step;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Sealing: the trailer that sums up a full segment.
+//!
+//! Invariant: the trailer is written after every frame of the segment is durable, and after the
+//! trailer of the segment before it; so a valid trailer proves all frames up to its end, and of all
+//! earlier segments, to have been durable.
+
+use crate::error::{Error, Op, Result};
+use crate::format::{BLOCK_BYTES, Kind, LogId, Trailer, header_at, summarize};
+use crate::segment::segment::Segment;
+use crate::storage::{Storage, StorageFile, write_all_at};
+
+/// The rest of a segment is given back to the file system from this size on.
+const DISCARD_BYTES: u64 = 64 << 10;
+
+/// Writes the trailer of `segment`, whose frames end at its `end` and are durable, syncs it, and
+/// closes the descriptor. Returns the trailer's checksum for the next one.
+///
+/// A segment whose frames do not walk is left without a trailer, so that opening scans it and finds
+/// out what is wrong; it is not an error of the log in use.
+pub(crate) fn seal(
+    storage: &dyn Storage,
+    segment: &Segment,
+    id: &LogId,
+    previous_checksum: u32,
+) -> Result<u32> {
+    let Some(file) = segment.file() else { return Ok(previous_checksum) };
+    let region = segment.region(storage, segment.end, false)?;
+    let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
+    let Ok(summary) = summarize(frames, segment.start()) else {
+        segment.close();
+        return Ok(0);
+    };
+    let trailer = summary.into_trailer(segment.end, previous_checksum);
+    let checksum = write_trailer(storage, &*file, segment, id, &trailer)?;
+    discard_padding(&*file, segment, frames, summary.last);
+    segment.close();
+    Ok(checksum)
+}
+
+/// Writes and syncs a trailer, and returns its checksum.
+pub(crate) fn write_trailer(
+    storage: &dyn Storage,
+    file: &dyn StorageFile,
+    segment: &Segment,
+    id: &LogId,
+    trailer: &Trailer,
+) -> Result<u32> {
+    let (block, checksum) = trailer.encode(id, segment.base);
+    write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
+        .map_err(|error| Error::io(Op::Write, storage.path(&segment.name), error))?;
+    file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name), error))?;
+    Ok(checksum)
+}
+
+/// Gives back the blocks under the body of a large last padding, which is never read. A failure
+/// costs space, nothing else.
+fn discard_padding(file: &dyn StorageFile, segment: &Segment, frames: &[u8], last: Option<u64>) {
+    let Some(last) = last else { return };
+    let Ok(header) = header_at(frames, segment.start(), last) else { return };
+    let padding = last + header.frame_bytes();
+    let Ok(header) = header_at(frames, segment.start(), padding) else { return };
+    let body = padding.next_multiple_of(BLOCK_BYTES).max(padding + 16);
+    if header.kind == Kind::Padding && body + DISCARD_BYTES <= segment.end {
+        let offset = (body - segment.base).next_multiple_of(BLOCK_BYTES);
+        let _ = file.discard(offset, segment.end - segment.base - offset);
+    }
+}

@@ -1,0 +1,59 @@
+//! [`SegmentSet`]: which segments there are, as an immutable snapshot behind one pointer.
+//!
+//! Invariant: segments are ascending by base; a set, once loaded, never changes. Whoever holds one
+//! pins its segments.
+
+use std::sync::Arc;
+
+use crate::segment::segment::Segment;
+use crate::sync::RwLock;
+
+#[derive(Debug)]
+pub(crate) struct SegmentSet {
+    /// The first address that is kept.
+    pub(crate) head: u64,
+    pub(crate) segments: Vec<Arc<Segment>>,
+}
+
+impl SegmentSet {
+    /// The position of the segment whose frames may hold `address`: the last one that begins at or
+    /// below it.
+    pub(crate) fn position(&self, address: u64) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.base <= address).checked_sub(1)
+    }
+
+    /// The segment based at `base`.
+    pub(crate) fn at_base(&self, base: u64) -> Option<&Arc<Segment>> {
+        let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
+        self.segments.get(index)
+    }
+
+    /// The segments with frames in `from..to`, ascending.
+    pub(crate) fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = &Arc<Segment>> {
+        let first = self.segments.partition_point(|segment| segment.end <= from);
+        self.segments.iter().skip(first).take_while(move |segment| segment.start() < to)
+    }
+}
+
+/// The current set. Replaced as a whole under a short lock; read by cloning the pointer.
+#[derive(Debug)]
+pub(crate) struct Segments(RwLock<Arc<SegmentSet>>);
+
+impl Segments {
+    pub(crate) fn new(head: u64, segments: Vec<Arc<Segment>>) -> Self {
+        Self(RwLock::new(Arc::new(SegmentSet { head, segments })))
+    }
+
+    pub(crate) fn load(&self) -> Arc<SegmentSet> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// Adds a segment behind all others.
+    pub(crate) fn push(&self, segment: Arc<Segment>) {
+        let mut current = self.0.write();
+        let mut segments = Vec::with_capacity(current.segments.len() + 1);
+        segments.extend(current.segments.iter().cloned());
+        segments.push(segment);
+        *current = Arc::new(SegmentSet { head: current.head, segments });
+    }
+}

@@ -1,0 +1,276 @@
+//! [`Supply`]: makes segments before they are needed, and attaches them when they are.
+//!
+//! Invariant: segments are attached in ascending order of base, under one lock. No address of a
+//! segment is offered before its name is durable and `next_base` in the control file, durable as
+//! well, lies above it; so no address is ever offered twice, whatever crashes. Zeros are written only
+//! above `attached_end`, the mark up to which addresses may be claimed, and the mark is raised after
+//! them: they cannot hit a frame.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::{Error, Op, Result};
+use crate::format::{LINK_FRAME_BYTES, LogId, frames_end};
+use crate::protocol::{Extent, Protocol};
+use crate::segment::control::Control;
+use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, prepare};
+use crate::segment::segment::Segment;
+use crate::segment::set::Segments;
+use crate::storage::Storage;
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+
+/// How many spares are kept at most; one is kept from the start, misses raise the number.
+const SPARES_MAX: u64 = 3;
+
+#[derive(Debug)]
+struct State {
+    spares: VecDeque<Spare>,
+    /// The segment attached last, and up to which address it is filled.
+    newest: Option<Arc<Segment>>,
+    filled: u64,
+    /// What the next link names.
+    previous_base: u64,
+    previous_end: u64,
+    /// Where the next prepared segment goes.
+    next_base: u64,
+    /// Someone is preparing a segment.
+    preparing: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Supply {
+    storage: Arc<dyn Storage>,
+    id: LogId,
+    segment_bytes: u64,
+    state: Mutex<State>,
+    /// A preparation ended.
+    prepared: Condvar,
+    /// An appender waits for the preparation that is under way.
+    hurry: AtomicBool,
+    /// How many spares to keep.
+    wanted: AtomicU64,
+    /// How often an appender had to wait for a segment or make it.
+    misses: AtomicU64,
+}
+
+/// Where the supply goes on after opening.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The active segment, if one is to be continued.
+    pub(crate) active: Option<Arc<Segment>>,
+    /// Spares that are there already, ascending.
+    pub(crate) spares: VecDeque<Spare>,
+    /// What the link of the next segment names.
+    pub(crate) previous_base: u64,
+    pub(crate) previous_end: u64,
+    /// Where the next prepared segment goes.
+    pub(crate) next_base: u64,
+}
+
+impl Supply {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        id: LogId,
+        segment_bytes: u64,
+        start: Start,
+    ) -> Self {
+        // What an earlier run has filled is not known; reading zeros or nothing is the same.
+        let filled = start.active.as_ref().map_or(0, |segment| segment.frames_end());
+        Self {
+            storage,
+            id,
+            segment_bytes,
+            state: Mutex::new(State {
+                spares: start.spares,
+                newest: start.active,
+                filled,
+                previous_base: start.previous_base,
+                previous_end: start.previous_end,
+                next_base: start.next_base,
+                preparing: false,
+            }),
+            prepared: Condvar::new(),
+            hurry: AtomicBool::new(false),
+            wanted: AtomicU64::new(1),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// The spares there are: base and size.
+    pub(crate) fn spares(&self) -> Vec<(u64, u64)> {
+        self.state.lock().spares.iter().map(|spare| (spare.base, spare.bytes)).collect()
+    }
+
+    pub(crate) fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+
+    /// Lets a claim of `need` bytes at `tail` succeed: fills more of the active segment, or attaches
+    /// another, and makes it if there is none. Does nothing if the tail has moved. False if what is
+    /// claimed already has to be committed first.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`, after which everything is as before; `Io`, after which the log must be poisoned.
+    pub(crate) fn make_room(
+        &self,
+        protocol: &Protocol,
+        segments: &Segments,
+        control: &Control,
+        tail: u64,
+        need: u64,
+    ) -> Result<bool> {
+        loop {
+            let mut state = self.state.lock();
+            let extent = protocol.extent();
+            if protocol.tail() != tail || state.has_room(extent, tail, need) {
+                return Ok(true);
+            }
+            if let Some(extent) = extent
+                && state.filled < extent.end
+                && need <= extent.end - tail
+            {
+                let to = (tail + need.max(LINK_FRAME_BYTES) + FILL_STEP_BYTES).min(extent.end);
+                state.fill_to(&*self.storage, to)?;
+                protocol.raise_attached_end(state.filled);
+                return Ok(true);
+            }
+            if !protocol.can_attach() {
+                return Ok(false);
+            }
+            if let Some(spare) = state.spares.pop_front() {
+                state.attach(protocol, segments, &spare);
+                return Ok(true);
+            }
+            if state.newest.is_some() {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                self.wanted.fetch_min(SPARES_MAX - 1, Ordering::Relaxed);
+                self.wanted.fetch_add(1, Ordering::Relaxed);
+            }
+            if state.preparing {
+                self.hurry.store(true, Ordering::Relaxed);
+                self.prepared.wait(&mut state);
+                continue;
+            }
+            drop(state);
+            self.prepare_one(control, || false)?;
+        }
+    }
+
+    /// Prepares a spare if there are fewer than wanted. True if one was made.
+    pub(crate) fn keep_spares(&self, control: &Control) -> Result<bool> {
+        {
+            let state = self.state.lock();
+            let spares = state.spares.len() as u64;
+            if state.preparing || spares >= self.wanted.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+        }
+        self.prepare_one(control, || !self.hurry.load(Ordering::Relaxed))?;
+        Ok(true)
+    }
+
+    /// Zero-fills one more step of the active segment, ahead of the tail. False if there is nothing
+    /// to fill.
+    pub(crate) fn fill_ahead(&self, protocol: &Protocol) -> Result<bool> {
+        let mut state = self.state.lock();
+        let Some(segment) = state.newest.clone() else { return Ok(false) };
+        if state.filled >= segment.frames_end() {
+            return Ok(false);
+        }
+        let to = segment.frames_end().min(state.filled + FILL_STEP_BYTES);
+        state.fill_to(&*self.storage, to)?;
+        protocol.raise_attached_end(state.filled);
+        let write_out = (to - segment.base).is_multiple_of(FILL_SYNC_BYTES);
+        drop(state);
+        if write_out && let Some(file) = segment.file() {
+            // Only paces the zeros: what makes frames durable is the sync leader's own call.
+            file.sync().map_err(|error| {
+                Error::io(Op::Sync, self.storage.path(&segment.name), error)
+            })?;
+        }
+        Ok(true)
+    }
+
+    fn prepare_one(&self, control: &Control, go_on: impl FnMut() -> bool) -> Result<()> {
+        let base = {
+            let mut state = self.state.lock();
+            if state.preparing {
+                return Ok(());
+            }
+            state.preparing = true;
+            state.next_base
+        };
+        let preparing = Preparing(self);
+        let spare = prepare(&*self.storage, &self.id, base, self.segment_bytes, go_on)?;
+        // The name is durable; only now may its addresses be taken, and only after this is synced
+        // may they be offered.
+        let next_base = base + self.segment_bytes;
+        control.update(|state| {
+            state.next_base = next_base;
+            state.newest = Some(base);
+        })?;
+        let mut state = self.state.lock();
+        state.next_base = next_base;
+        state.spares.push_back(spare);
+        drop(state);
+        drop(preparing);
+        Ok(())
+    }
+}
+
+/// Ends a preparation, however it went.
+struct Preparing<'a>(&'a Supply);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().preparing = false;
+        self.0.hurry.store(false, Ordering::Relaxed);
+        self.0.prepared.notify_all();
+    }
+}
+
+impl State {
+    /// Whether a claim can succeed already: another appender may have been here first.
+    fn has_room(&self, extent: Option<Extent>, tail: u64, need: u64) -> bool {
+        let Some(extent) = extent else { return false };
+        let need = if tail == extent.start() { LINK_FRAME_BYTES } else { need };
+        if need <= extent.end - tail {
+            tail + need <= self.filled
+        } else {
+            self.newest.as_ref().is_some_and(|newest| newest.base > extent.base)
+        }
+    }
+
+    /// Readers and leaders find the segment before anything can be in it.
+    fn attach(&mut self, protocol: &Protocol, segments: &Segments, spare: &Spare) {
+        let end = frames_end(spare.base, spare.bytes);
+        let extent = Extent {
+            base: spare.base,
+            end,
+            previous_base: self.previous_base,
+            previous_end: self.previous_end,
+        };
+        let segment = Segment::new(spare.base, spare.bytes, end, Some(Arc::clone(&spare.file)));
+        segments.push(Arc::clone(&segment));
+        protocol.attach(extent);
+        protocol.raise_attached_end(spare.filled.max(extent.start()));
+        (self.previous_base, self.previous_end) = (spare.base, end);
+        self.filled = spare.filled;
+        self.newest = Some(segment);
+    }
+
+    fn fill_to(&mut self, storage: &dyn Storage, to: u64) -> Result<()> {
+        let Some(segment) = &self.newest else { return Ok(()) };
+        let Some(file) = segment.file() else { return Ok(()) };
+        if to > self.filled {
+            if file.wants_zero_fill() {
+                fill(&*file, self.filled - segment.base, to - segment.base).map_err(|error| {
+                    Error::io(Op::Write, storage.path(&segment.name), error)
+                })?;
+            }
+            self.filled = to;
+        }
+        Ok(())
+    }
+}
