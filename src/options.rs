@@ -42,9 +42,9 @@ pub struct Options {
 }
 
 /// The smallest segment file, in bytes.
-pub(crate) const MIN_SEGMENT_BYTES: u64 = 16 << 10;
+pub const MIN_SEGMENT_BYTES: u64 = 16 << 10;
 /// The largest segment file, in bytes.
-pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 const MIN_WRITE_BUFFER_BYTES: usize = 4 << 10;
 const MAX_WRITE_BUFFER_BYTES: usize = 256 << 20;
 const MAX_COMMIT_DELAY: Duration = Duration::from_secs(1);
@@ -119,7 +119,8 @@ impl Options {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let refuse = |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
+        let refuse =
+            |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
         if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes)
             || !self.segment_bytes.is_multiple_of(4096)
         {
