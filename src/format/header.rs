@@ -119,7 +119,7 @@ mod tests {
         let mut torn = newer.clone();
         torn[100] ^= 1;
         assert!(matches!(SegmentHeader::decode(&torn), Err(Defect::Checksum { .. })));
-        let never = block::with_version(header().encode(), 0, 0);
-        assert_eq!(SegmentHeader::decode(&never), Err(Defect::Malformed));
+        let unversioned = block::with_version(header().encode(), 0, 0);
+        assert_eq!(SegmentHeader::decode(&unversioned), Err(Defect::Malformed));
     }
 }
