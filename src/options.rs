@@ -119,7 +119,8 @@ impl Options {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let refuse = |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
+        let refuse =
+            |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
         if !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&self.segment_bytes)
             || !self.segment_bytes.is_multiple_of(4096)
         {
