@@ -240,5 +240,6 @@ impl Drop for FileLock {
     }
 }
 
-#[cfg(test)]
+// Miri has neither files nor maps.
+#[cfg(all(test, not(miri)))]
 mod tests;
