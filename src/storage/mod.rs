@@ -3,6 +3,103 @@
 //! Invariant: nothing above this floor calls the operating system for a file, and nothing above it
 //! is unsafe. Three storages are here: files with maps ([`FileStorage`]), memory
 //! ([`MemoryStorage`]), and your own, which is any type that implements the two traits.
+//!
+//! # A storage of your own
+//!
+//! [`SharedBytes`] is memory that can be read and mapped while it is written, so a storage needs no
+//! unsafe code. This one keeps files in a map and counts the syncs:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::io::{self, ErrorKind};
+//! use std::path::PathBuf;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use std::sync::{Arc, Mutex};
+//! use stratalog::storage::*;
+//!
+//! #[derive(Debug, Default)]
+//! struct Tiny {
+//!     files: Mutex<BTreeMap<String, Arc<TinyFile>>>,
+//! }
+//!
+//! #[derive(Debug)]
+//! struct TinyFile {
+//!     bytes: SharedBytes,
+//!     syncs: AtomicU64,
+//! }
+//!
+//! #[derive(Debug)]
+//! struct Unlocked;
+//! impl StorageLock for Unlocked {}
+//!
+//! impl Storage for Tiny {
+//!     fn names(&self) -> io::Result<Vec<String>> {
+//!         Ok(self.files.lock().unwrap().keys().cloned().collect())
+//!     }
+//!     fn create_directory(&self) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//!     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
+//!         let mut files = self.files.lock().unwrap();
+//!         if files.contains_key(name) {
+//!             return Err(ErrorKind::AlreadyExists.into());
+//!         }
+//!         let bytes = SharedBytes::new(bytes)?;
+//!         let file = Arc::new(TinyFile { bytes, syncs: AtomicU64::new(0) });
+//!         files.insert(name.to_owned(), Arc::clone(&file));
+//!         Ok(file)
+//!     }
+//!     fn open(&self, name: &str, _: Access) -> io::Result<Arc<dyn StorageFile>> {
+//!         let file = self.files.lock().unwrap().get(name).cloned();
+//!         Ok(file.ok_or(ErrorKind::NotFound)?)
+//!     }
+//!     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+//!         let mut files = self.files.lock().unwrap();
+//!         let file = files.remove(from).ok_or(ErrorKind::NotFound)?;
+//!         files.insert(to.to_owned(), file);
+//!         Ok(())
+//!     }
+//!     fn remove(&self, name: &str) -> io::Result<()> {
+//!         let file = self.files.lock().unwrap().remove(name);
+//!         file.map(drop).ok_or(ErrorKind::NotFound.into())
+//!     }
+//!     fn sync_directory(&self) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//!     // One process, one log: nobody to exclude. A storage that is shared has to.
+//!     fn lock(&self, _: &str, _: LockKind) -> io::Result<Option<Box<dyn StorageLock>>> {
+//!         Ok(Some(Box::new(Unlocked)))
+//!     }
+//!     fn path(&self, name: &str) -> PathBuf {
+//!         PathBuf::from("tiny").join(name)
+//!     }
+//! }
+//!
+//! impl StorageFile for TinyFile {
+//!     fn size(&self) -> io::Result<u64> {
+//!         Ok(self.bytes.len())
+//!     }
+//!     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+//!         self.bytes.read_at(buffer, offset)
+//!     }
+//!     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+//!         self.bytes.write_at(bytes, offset)
+//!     }
+//!     fn sync(&self) -> io::Result<()> {
+//!         self.syncs.fetch_add(1, Ordering::Relaxed);
+//!         Ok(())
+//!     }
+//!     fn map(&self) -> io::Result<Option<Region>> {
+//!         Ok(Some(self.bytes.region()))
+//!     }
+//! }
+//!
+//! let storage: Box<dyn Storage> = Box::new(Tiny::default());
+//! let file = storage.create("a", 4096)?;
+//! assert_eq!(file.write_at(b"hello", 4093)?, 3);
+//! assert_eq!(storage.open("a", Access::Read)?.map()?.unwrap().len(), 4096);
+//! # Ok::<(), io::Error>(())
+//! ```
 
 use std::fmt;
 use std::io;
@@ -16,6 +113,7 @@ mod region;
 
 pub use file::FileStorage;
 pub use memory::{Image, MemoryStorage};
+pub(crate) use os::is_no_space;
 pub use region::{Region, SharedBytes};
 
 /// A flat directory of files, as a log needs it.
@@ -31,6 +129,7 @@ pub use region::{Region, SharedBytes};
 /// The log relies on this: after [`StorageFile::sync`] returned `Ok` the bytes written before the
 /// call survive a loss of power, and after [`sync_directory`](Self::sync_directory) so do the names
 /// made, renamed and removed before that call. In between, anything may survive or not.
+#[expect(clippy::missing_errors_doc, reason = "what the log makes of errors is told above")]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Lists the names of all files, in any order. A directory that does not exist is an error of
     /// kind [`NotFound`](io::ErrorKind::NotFound), a path that is no directory one of kind
@@ -66,6 +165,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 }
 
 /// An open file of a [`Storage`], of a size that was fixed when it was made.
+#[expect(clippy::missing_errors_doc, reason = "what the log makes of errors is told above")]
 pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     /// The size, in bytes.
     fn size(&self) -> io::Result<u64>;
@@ -172,3 +272,6 @@ pub(crate) fn write_all_at(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
