@@ -75,12 +75,13 @@ impl Protocol {
     }
 
     /// Waits until everything below `at` is committed, has `write` write `at..to`, which the caller
-    /// claimed with [`reserve_direct`](Protocol::reserve_direct), and goes on leading.
+    /// claimed with [`reserve_direct`](Protocol::reserve_direct), and goes on leading. `write` is
+    /// given the base of the segment.
     pub(crate) fn commit_direct<M: Medium>(
         &self,
         medium: &M,
         (at, to): (u64, u64),
-        write: impl FnOnce() -> Result<(), Failed>,
+        write: impl FnOnce(u64) -> Result<(), Failed>,
     ) -> Result<(), Stopped> {
         self.commit_until(medium, at)?;
         // Nothing can be published behind `at` before it is written, so whoever holds the lead now
@@ -91,7 +92,9 @@ impl Protocol {
         }
         let guard = Unwinding(self);
         self.check_poison()?;
-        write().map_err(|Failed| Stopped::Failed)?;
+        // Its slot is not used again before this is committed.
+        let base = self.layout.find(at).map_or(at, |(_, extent)| extent.base);
+        write(base).map_err(|Failed| Stopped::Failed)?;
         guard.disarm();
         self.free.advance(to);
         self.committed.advance(to);

@@ -266,7 +266,7 @@ fn a_record_too_big_for_the_ring_waits_for_its_turn() {
             let protocol = &other.protocol;
             let at = protocol.place(&other.disk, 96, false).unwrap();
             protocol
-                .commit_direct(&other.disk, (at, at + 96), || {
+                .commit_direct(&other.disk, (at, at + 96), |_base| {
                     let mut state = other.disk.state.lock();
                     assert!(state.written_to == at, "its turn");
                     state.written_to = at + 96;

@@ -1,0 +1,174 @@
+//! [`Appender`]: the operations of appending, on one protocol and one disk.
+//!
+//! Invariant: everything that can be refused is refused, and all code of the caller's has run, before
+//! an address is claimed.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use crate::append::direct::append_direct;
+use crate::append::disk::Disk;
+use crate::error::{Error, Result};
+use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
+use crate::protocol::{Failed, Part, Protocol, Refused, State, Stopped};
+
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(crate) protocol: Protocol,
+    pub(crate) disk: Disk,
+    /// The largest payload that fits in a new segment, in bytes.
+    pub(crate) max_record_bytes: u64,
+}
+
+thread_local! {
+    /// What `append_with` has its closure fill, kept from call to call.
+    static FILLED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer larger than this is not kept.
+const KEPT_BYTES: usize = 64 << 10;
+
+impl Appender {
+    pub(crate) fn new(protocol: Protocol, disk: Disk, segment_bytes: u64) -> Self {
+        Self { protocol, disk, max_record_bytes: max_record_bytes(segment_bytes) }
+    }
+
+    /// Appends one record; it is committed on return.
+    #[inline]
+    pub(crate) fn append(&self, payload: &[u8]) -> Result<u64> {
+        let (at, end) = self.place(payload)?;
+        self.commit_until(end)?;
+        Ok(at)
+    }
+
+    /// Appends one record; it is durable on return.
+    pub(crate) fn append_durable(&self, payload: &[u8]) -> Result<u64> {
+        let (at, end) = self.place(payload)?;
+        self.sync_until(end)?;
+        Ok(at)
+    }
+
+    /// Appends one record; it is committed when anyone commits.
+    #[inline]
+    pub(crate) fn append_buffered(&self, payload: &[u8]) -> Result<u64> {
+        let (at, end) = self.place(payload)?;
+        self.protocol.published(&self.disk, end).map_err(|Failed| self.disk.cause.io())?;
+        Ok(at)
+    }
+
+    /// Has `fill` write a payload of `len` bytes, and appends it; it is committed on return.
+    pub(crate) fn append_with(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<u64> {
+        self.part_len(len)?;
+        self.check_open()?;
+        // Taken out, so that a closure that appends as well finds an empty one.
+        let mut buffer = FILLED.take();
+        buffer.clear();
+        buffer.resize(len, 0);
+        fill(&mut buffer);
+        let result = self.append(&buffer);
+        if buffer.capacity() <= KEPT_BYTES {
+            FILLED.set(buffer);
+        }
+        result
+    }
+
+    /// Appends all of `payloads` or none; they are committed on return. An empty batch appends
+    /// nothing.
+    pub(crate) fn append_batch(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Range<u64>> {
+        let mut need = 0;
+        let mut parts = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            let payload = payload.as_ref();
+            let len = self.part_len(payload.len())?;
+            need += frame_bytes(len);
+            parts.push((payload, len));
+        }
+        let max = self.max_record_bytes + FRAME_HEADER_BYTES;
+        if need > max {
+            return Err(Error::RecordTooLarge { len: need, max });
+        }
+        self.check_open()?;
+        let parts: Vec<Part<'_>> =
+            parts.into_iter().map(|(payload, len)| Part::new(payload, len)).collect();
+        if parts.is_empty() {
+            let tail = self.protocol.tail();
+            return Ok(tail..tail);
+        }
+        let (at, end) = if need > self.protocol.staged_max() {
+            append_direct(&self.protocol, &self.disk, &parts, need)
+        } else {
+            self.protocol.stage_batch(&self.disk, &parts, need)
+        }
+        .map_err(|refused| self.refused(refused))?;
+        self.commit_until(end)?;
+        Ok(at..end)
+    }
+
+    /// Waits until everything below `target` is committed; returns the watermark.
+    #[inline]
+    pub(crate) fn commit_until(&self, target: u64) -> Result<u64> {
+        self.protocol.commit_until(&self.disk, target).map_err(|stopped| self.stopped(stopped))
+    }
+
+    /// Waits until everything below `target` is durable; returns the watermark.
+    pub(crate) fn sync_until(&self, target: u64) -> Result<u64> {
+        self.protocol.sync_until(&self.disk, target).map_err(|stopped| self.stopped(stopped))
+    }
+
+    /// Seals the active segment early, if it holds a record.
+    pub(crate) fn roll(&self) -> Result<()> {
+        self.protocol.roll(&self.disk).map_err(|refused| self.refused(refused))?;
+        self.disk.bell.ring();
+        Ok(())
+    }
+
+    /// The error that claims would get now.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match self.protocol.state() {
+            None => Ok(()),
+            Some(State::Poisoned) => Err(self.disk.cause.poisoned()),
+            Some(State::Closed) => Err(Error::Closed),
+        }
+    }
+
+    /// Frames one record at an address of its own, through the ring or beside it. Returns its
+    /// address and end.
+    #[inline]
+    fn place(&self, payload: &[u8]) -> Result<(u64, u64)> {
+        let len = self.part_len(payload.len())?;
+        let part = Part::new(payload, len);
+        let need = frame_bytes(len);
+        if need > self.protocol.staged_max() {
+            append_direct(&self.protocol, &self.disk, &[part], need)
+        } else {
+            self.protocol.stage(&self.disk, part)
+        }
+        .map_err(|refused| self.refused(refused))
+    }
+
+    #[inline]
+    fn part_len(&self, len: usize) -> Result<u32> {
+        let refuse = || Error::RecordTooLarge { len: len as u64, max: self.max_record_bytes };
+        if len as u64 > self.max_record_bytes {
+            return Err(refuse());
+        }
+        u32::try_from(len).map_err(|_| refuse())
+    }
+
+    #[cold]
+    fn refused(&self, refused: Refused<Error>) -> Error {
+        match refused {
+            Refused::Stopped(stopped) => self.stopped(stopped),
+            Refused::NoRoom(error) => error,
+        }
+    }
+
+    #[cold]
+    fn stopped(&self, stopped: Stopped) -> Error {
+        match stopped {
+            Stopped::Failed => self.disk.cause.io(),
+            Stopped::Poisoned => self.disk.cause.poisoned(),
+            Stopped::Closed => Error::Closed,
+        }
+    }
+}

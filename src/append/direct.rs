@@ -1,0 +1,65 @@
+//! Writing what is too big for the ring straight from the caller's slices.
+//!
+//! Invariant: the frames lie in the file exactly as if they had gone through the ring. The watermark
+//! passes them at once when all are written, so a batch is still whole or not there.
+
+use crate::append::disk::{Disk, Writer};
+use crate::error::Error;
+use crate::format::{Kind, frame_bytes};
+use crate::protocol::{Failed, Part, Protocol, Refused};
+
+/// Pieces up to this size are gathered into one write with their neighbours.
+const GATHER_BYTES: usize = 32 << 10;
+
+/// Claims room for `parts`, `need` bytes in all, writes them when it is their turn, and returns
+/// their address and end, which are committed.
+pub(super) fn append_direct(
+    protocol: &Protocol,
+    disk: &Disk,
+    parts: &[Part<'_>],
+    need: u64,
+) -> Result<(u64, u64), Refused<Error>> {
+    let at = protocol.place(disk, need, false)?;
+    let end = at + need;
+    protocol.commit_direct(disk, (at, end), |base| {
+        let mut writer = disk.writer.lock();
+        write_frames(protocol, disk, &mut writer, base, parts, at)
+    })?;
+    Ok((at, end))
+}
+
+fn write_frames(
+    protocol: &Protocol,
+    disk: &Disk,
+    writer: &mut Writer,
+    base: u64,
+    parts: &[Part<'_>],
+    at: u64,
+) -> Result<(), Failed> {
+    let Writer { target, buffer } = writer;
+    buffer.clear();
+    // The address of the buffer's first byte, and of the next frame.
+    let (mut begin, mut next) = (at, at);
+    for (index, part) in parts.iter().enumerate() {
+        let header = protocol.frame(next, Kind::Record, part, index + 1 < parts.len());
+        buffer.extend_from_slice(&header.encode());
+        next += frame_bytes(part.len);
+        if part.payload.len() <= GATHER_BYTES {
+            buffer.extend_from_slice(part.payload);
+        } else {
+            disk.write_to(target, base, buffer, begin)?;
+            begin += buffer.len() as u64;
+            disk.write_to(target, base, part.payload, begin)?;
+            begin += part.payload.len() as u64;
+            buffer.clear();
+        }
+        let padded = usize::try_from(next - begin).unwrap_or(buffer.len());
+        buffer.resize(padded, 0);
+        if buffer.len() >= GATHER_BYTES {
+            disk.write_to(target, base, buffer, begin)?;
+            begin = next;
+            buffer.clear();
+        }
+    }
+    disk.write_to(target, base, buffer, begin)
+}

@@ -1,0 +1,154 @@
+//! [`Disk`]: the protocol's medium on segment files.
+//!
+//! Invariant: a run is written to the segment that its address names, through the descriptor that
+//! later syncs it. A sync covers, in address order, every segment with bytes in its range, found by
+//! address. Any failure is noted before the protocol hears of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::append::gather::Gather;
+use crate::error::{Error, Op, Result};
+use crate::options::Options;
+use crate::protocol::{Failed, Medium, Protocol, Run};
+use crate::segment::bell::Bell;
+use crate::segment::control::Control;
+use crate::segment::failure::Cause;
+use crate::segment::segment::Segment;
+use crate::segment::set::Segments;
+use crate::segment::supply::Supply;
+use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// A run is taken out of the ring and written in pieces of at most this size: the copy then stays in
+/// the processor's cache.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What the commit leader keeps from run to run. The lock is never waited for: the lead is its key.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    target: Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
+    pub(super) buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) segments: Segments,
+    pub(crate) supply: Supply,
+    pub(crate) control: Control,
+    pub(crate) cause: Cause,
+    pub(crate) bell: Bell,
+    pub(crate) gather: Gather,
+    pub(super) writer: Mutex<Writer>,
+    writes: AtomicU64,
+}
+
+impl Disk {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        segments: Segments,
+        supply: Supply,
+        control: Control,
+        options: &Options,
+    ) -> Self {
+        Self {
+            storage,
+            segments,
+            supply,
+            control,
+            cause: Cause::default(),
+            bell: Bell::default(),
+            gather: Gather::new(options.commit_delay),
+            writer: Mutex::new(Writer::default()),
+            writes: AtomicU64::new(0),
+        }
+    }
+
+    /// How many positioned writes there were.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Notes the cause; the protocol poisons itself when it hears of a failure of its leaders.
+    fn failed(&self, op: Op, segment: &Segment, error: std::io::Error) -> Failed {
+        self.cause.note(&Error::io(op, self.storage.path(&segment.name), error));
+        Failed
+    }
+
+    /// Writes `bytes` at an address of the segment based at `base`.
+    pub(super) fn write_to(
+        &self,
+        target: &mut Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
+        base: u64,
+        bytes: &[u8],
+        at: u64,
+    ) -> Result<(), Failed> {
+        if target.as_ref().is_none_or(|(segment, _)| segment.base != base) {
+            *target = self.segments.load().at_base(base).and_then(|segment| {
+                Some((Arc::clone(segment), segment.file()?))
+            });
+        }
+        let Some((segment, file)) = target else {
+            debug_assert!(false, "a segment is attached before it is written, and open until then");
+            return Err(Failed);
+        };
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        write_all_at(&**file, bytes, at - base)
+            .map_err(|error| self.failed(Op::Write, segment, error))
+    }
+
+    /// Ends the use of the log: notes the cause, refuses claims, wakes all.
+    pub(crate) fn poison(&self, protocol: &Protocol, error: &Error) {
+        self.cause.note(error);
+        protocol.poison();
+    }
+}
+
+impl Medium for Disk {
+    type NoRoom = Error;
+
+    fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
+        let made = self.supply.make_room(protocol, &self.segments, &self.control, tail, need);
+        self.bell.ring();
+        match made {
+            Err(error) if !matches!(error, Error::NoSpace { .. }) => {
+                self.poison(protocol, &error);
+                Err(self.cause.io())
+            }
+            made => made,
+        }
+    }
+
+    fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
+        let mut writer = self.writer.lock();
+        let Writer { target, buffer } = &mut *writer;
+        let mut at = run.from;
+        while at < run.data_end {
+            let bytes = usize::try_from(run.data_end - at).map_or(PIECE_BYTES, |n| n.min(PIECE_BYTES));
+            buffer.resize(bytes, 0);
+            protocol.take(at, buffer);
+            self.write_to(target, run.base, buffer, at)?;
+            at += bytes as u64;
+        }
+        Ok(())
+    }
+
+    fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
+        let start = Instant::now();
+        for segment in self.segments.load().overlapping(from, to) {
+            let Some(file) = segment.file() else {
+                debug_assert!(false, "a segment stays open until all of it is durable");
+                continue;
+            };
+            file.sync().map_err(|error| self.failed(Op::Sync, segment, error))?;
+        }
+        self.gather.took(start.elapsed());
+        self.bell.watch();
+        Ok(())
+    }
+
+    fn gather(&self, waiting: &dyn Fn() -> usize) {
+        self.gather.wait(waiting);
+    }
+}

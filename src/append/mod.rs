@@ -1,0 +1,13 @@
+//! The append path on files: what a record goes through until it is durable.
+//!
+//! Invariant: `Ok` from [`Appender`] means what the guarantee says: committed, in the operating
+//! system's hands with everything before it; durable, on the disk with everything before it.
+//! The first failed write or sync ends all appending, for good.
+//!
+//! [`disk`] is the protocol's medium on segments; [`appender`] the operations; [`direct`] writes what
+//! is too big for the ring; [`gather`] decides how long a sync waits for company.
+
+pub(crate) mod appender;
+mod direct;
+pub(crate) mod disk;
+mod gather;
