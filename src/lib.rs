@@ -13,6 +13,12 @@ mod protocol;
 #[cfg(not(stratalog_loom))]
 pub mod storage;
 
+#[cfg(not(stratalog_loom))]
+mod segment;
+
+#[cfg(not(stratalog_loom))]
+mod append;
+
 pub use error::{Corruption, Error, NotALog, Op, Result};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{BLOCK_BYTES, LogId, SegmentHeader, frames_end, frames_start, segment_name};
+use crate::format::{LogId, SegmentHeader, frames_end, frames_start, segment_name};
 use crate::segment::control::no_space_or_io;
 use crate::storage::{Storage, StorageFile, write_all_at};
 
@@ -101,8 +101,7 @@ fn write(
             break;
         }
     }
-    let mut block = [0; BLOCK_BYTES as usize];
-    SegmentHeader { id: *id, base, segment_bytes: bytes }.encode_into(&mut block);
+    let block = SegmentHeader { id: *id, base, segment_bytes: bytes }.encode();
     write_all_at(file, &block, 0).map_err(|error| no_space_or_io(Op::Write, path, error))?;
     file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
     Ok(filled)

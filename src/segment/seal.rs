@@ -5,7 +5,7 @@
 //! earlier segments, to have been durable.
 
 use crate::error::{Error, Op, Result};
-use crate::format::{BLOCK_BYTES, Kind, LogId, Trailer, header_at, summarize};
+use crate::format::{BLOCK_BYTES, Kind, LogId, Summary, Trailer, header_at, summarize};
 use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
 
@@ -30,11 +30,17 @@ pub(crate) fn seal(
         segment.close();
         return Ok(0);
     };
-    let trailer = summary.into_trailer(segment.end, previous_checksum);
+    let trailer = trailer_of(&summary, segment.end, previous_checksum);
     let checksum = write_trailer(storage, &*file, segment, id, &trailer)?;
     discard_padding(&*file, segment, frames, summary.last);
     segment.close();
     Ok(checksum)
+}
+
+/// The trailer of frames that end at `end`.
+pub(crate) fn trailer_of(summary: &Summary, end: u64, previous_checksum: u32) -> Trailer {
+    let Summary { records, first, last, frames_crc } = *summary;
+    Trailer { end, records, first, last, frames_crc, previous_checksum }
 }
 
 /// Writes and syncs a trailer, and returns its checksum.
@@ -45,7 +51,8 @@ pub(crate) fn write_trailer(
     id: &LogId,
     trailer: &Trailer,
 ) -> Result<u32> {
-    let (block, checksum) = trailer.encode(id, segment.base);
+    let block = trailer.encode(id, segment.base);
+    let checksum = Trailer::decode(&block, id, segment.base).map_or(0, |(_, checksum)| checksum);
     write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
         .map_err(|error| Error::io(Op::Write, storage.path(&segment.name), error))?;
     file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name), error))?;
