@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::append::gather::Gather;
+use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
 use crate::options::Options;
 use crate::protocol::{Failed, Medium, Protocol, Run};
@@ -24,10 +25,17 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 /// the processor's cache.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// With more unsealed segments than this the appender that needs another seals some first: each of
+/// them has a descriptor.
+const UNSEALED_MAX: usize = 8;
+
+/// The segment written last, and its descriptor.
+pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;
+
 /// What the commit leader keeps from run to run. The lock is never waited for: the lead is its key.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    target: Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
+    pub(super) target: Target,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -42,6 +50,9 @@ pub(crate) struct Disk {
     pub(crate) gather: Gather,
     pub(super) writer: Mutex<Writer>,
     writes: AtomicU64,
+    /// Whether a thread of the log's own does the upkeep.
+    background: bool,
+    pub(super) upkeep: Mutex<Upkeep>,
 }
 
 impl Disk {
@@ -50,6 +61,7 @@ impl Disk {
         segments: Segments,
         supply: Supply,
         control: Control,
+        last_checksum: u32,
         options: &Options,
     ) -> Self {
         Self {
@@ -62,6 +74,8 @@ impl Disk {
             gather: Gather::new(options.commit_delay),
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
+            background: options.background,
+            upkeep: Mutex::new(Upkeep { last_checksum }),
         }
     }
 
@@ -79,7 +93,7 @@ impl Disk {
     /// Writes `bytes` at an address of the segment based at `base`.
     pub(super) fn write_to(
         &self,
-        target: &mut Option<(Arc<Segment>, Arc<dyn StorageFile>)>,
+        target: &mut Target,
         base: u64,
         bytes: &[u8],
         at: u64,
@@ -110,13 +124,21 @@ impl Medium for Disk {
 
     fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
         let made = self.supply.make_room(protocol, &self.segments, &self.control, tail, need);
-        self.bell.ring();
-        match made {
-            Err(error) if !matches!(error, Error::NoSpace { .. }) => {
-                self.poison(protocol, &error);
-                Err(self.cause.io())
+        if self.background {
+            self.bell.ring();
+        }
+        let kept = made.and_then(|made| {
+            if !self.background || self.segments.load().unsealed() > UNSEALED_MAX {
+                self.seal_ended(protocol)?;
             }
-            made => made,
+            Ok(made)
+        });
+        match kept {
+            Err(error) if !matches!(error, Error::NoSpace { .. } | Error::Poisoned { .. }) => {
+                self.poison(protocol, &error);
+                Err(error)
+            }
+            kept => kept,
         }
     }
 

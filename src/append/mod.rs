@@ -5,9 +5,11 @@
 //! The first failed write or sync ends all appending, for good.
 //!
 //! [`disk`] is the protocol's medium on segments; [`appender`] the operations; [`direct`] writes what
-//! is too big for the ring; [`gather`] decides how long a sync waits for company.
+//! is too big for the ring; [`gather`] decides how long a sync waits for company; [`upkeep`] seals
+//! what is full.
 
 pub(crate) mod appender;
 mod direct;
 pub(crate) mod disk;
 mod gather;
+mod upkeep;

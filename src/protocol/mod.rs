@@ -95,8 +95,7 @@ pub(crate) struct Protocol {
     layout: Layout,
     ring: Ring,
     salt: Salt,
-    /// The log id of the segment that the next link names.
-    previous_id: LogId,
+    id: LogId,
     commit_lead: Padded<Lead>,
     commit_waiters: Waiters,
     sync_lead: Padded<Lead>,
@@ -115,12 +114,16 @@ impl Protocol {
             layout: Layout::new(),
             ring: Ring::new(ring_bytes),
             salt: Salt::new(&id),
-            previous_id: id,
+            id,
             commit_lead: Padded(Lead::new()),
             commit_waiters: Waiters::new(),
             sync_lead: Padded(Lead::new()),
             sync_waiters: Waiters::new(),
         }
+    }
+
+    pub(crate) fn id(&self) -> LogId {
+        self.id
     }
 
     pub(crate) fn tail(&self) -> u64 {

@@ -15,7 +15,7 @@ const DISCARD_BYTES: u64 = 64 << 10;
 /// Writes the trailer of `segment`, whose frames end at its `end` and are durable, syncs it, and
 /// closes the descriptor. Returns the trailer's checksum for the next one.
 ///
-/// A segment whose frames do not walk is left without a trailer, so that opening scans it and finds
+/// A segment that can't be read or whose frames do not walk is left without a trailer, so that opening scans it and finds
 /// out what is wrong; it is not an error of the log in use.
 pub(crate) fn seal(
     storage: &dyn Storage,
@@ -24,7 +24,10 @@ pub(crate) fn seal(
     previous_checksum: u32,
 ) -> Result<u32> {
     let Some(file) = segment.file() else { return Ok(previous_checksum) };
-    let region = segment.region(storage, segment.end, false)?;
+    let Ok(region) = segment.region(storage, segment.end, false) else {
+        segment.close();
+        return Ok(0);
+    };
     let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
     let Ok(summary) = summarize(frames, segment.start()) else {
         segment.close();

@@ -28,6 +28,11 @@ impl SegmentSet {
         self.segments.get(index)
     }
 
+    /// How many of the newest segments are not sealed yet.
+    pub(crate) fn unsealed(&self) -> usize {
+        self.segments.iter().rev().take_while(|segment| !segment.is_sealed()).count()
+    }
+
     /// The segments with frames in `from..to`, ascending.
     pub(crate) fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = &Arc<Segment>> {
         let first = self.segments.partition_point(|segment| segment.end <= from);

@@ -153,12 +153,12 @@ impl Supply {
                 continue;
             }
             drop(state);
-            self.prepare_one(control, || false)?;
+            self.prepare_one(control, protocol.durable(), || false)?;
         }
     }
 
     /// Prepares a spare if there are fewer than wanted. True if one was made.
-    pub(crate) fn keep_spares(&self, control: &Control) -> Result<bool> {
+    pub(crate) fn keep_spares(&self, control: &Control, durable: u64) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
@@ -166,7 +166,7 @@ impl Supply {
                 return Ok(false);
             }
         }
-        self.prepare_one(control, || !self.hurry.load(Ordering::Relaxed))?;
+        self.prepare_one(control, durable, || !self.hurry.load(Ordering::Relaxed))?;
         Ok(true)
     }
 
@@ -192,7 +192,12 @@ impl Supply {
         Ok(true)
     }
 
-    fn prepare_one(&self, control: &Control, go_on: impl FnMut() -> bool) -> Result<()> {
+    fn prepare_one(
+        &self,
+        control: &Control,
+        durable: u64,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
             if state.preparing {
@@ -209,6 +214,7 @@ impl Supply {
         control.update(|state| {
             state.next_base = next_base;
             state.newest = Some(base);
+            state.durable_end = state.durable_end.max(durable);
         })?;
         let mut state = self.state.lock();
         state.next_base = next_base;
