@@ -255,14 +255,9 @@ impl Log {
     pub fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
         let appender = self.appender();
         let protocol = &appender.protocol;
-        let (end, set) = loop {
-            let set = appender.disk.segments.load();
-            let end = protocol.committed();
-            // A segment attached in between may hold what was committed last.
-            if set.segments.last().is_none_or(|newest| end <= newest.frames_end()) {
-                break (end, set);
-            }
-        };
+        // In this order: every segment with committed bytes was attached before they were.
+        let end = protocol.committed();
+        let set = appender.disk.segments.load();
         let cause = &appender.disk.cause;
         let poisoned = protocol.state() == Some(State::Poisoned);
         let refused = (poisoned && cause.op() != Some(Op::Write))
