@@ -1,6 +1,6 @@
 //! [`Arguments`]: what the command line asks for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::child::Order;
 use crate::works;
@@ -12,7 +12,7 @@ Options:
   --only WORK     do only this work; may be given several times
   --rounds N      rounds of each work, default 5
   --quick         two rounds of small works, to see that all runs: the figures mean little
-  --dir PATH      where the logs are made, default the current directory
+  --dir PATH      where the logs are made, default beside this program
   --markdown      print Markdown tables
   --list          print the names of the works
   --help          print this
@@ -42,12 +42,18 @@ pub(crate) enum Mode {
     Help,
 }
 
+/// The build's own folder, which no one commits.
+fn beside_program() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.parent().map_or(PathBuf::from("."), Path::to_path_buf)
+}
+
 pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Mode, String> {
     let mut arguments = Arguments {
         only: Vec::new(),
         rounds: 0,
         quick: false,
-        directory: PathBuf::from("."),
+        directory: beside_program(),
         markdown: false,
     };
     while let Some(argument) = given.next() {

@@ -32,7 +32,7 @@ impl Order {
         let (record_bytes, records): (u64, u64) = (number()?, number()?);
         let killed = number()? == 1;
         let record_bytes = usize::try_from(record_bytes).map_err(|error| error.to_string())?;
-        let plan = Plan { record_bytes, records, threads: 1 };
+        let plan = Plan { record_bytes, records, threads: 1, timed: Operation::Open };
         Ok(Self { system, directory, plan, killed })
     }
 }

@@ -30,8 +30,8 @@ pub(crate) struct Row {
 
 /// True where the system belongs into the work's table.
 pub(crate) fn compares(system: &dyn System, work: &Work) -> bool {
-    let ack = system.ack(work.operation);
-    let class = work.operation.class();
+    let ack = system.ack(work.plan.timed);
+    let class = work.plan.timed.class();
     ack.is_some() && (class.is_none() || ack == class) && work.plan.threads <= system.max_threads()
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn work(
         .map(|system| Row {
             system: system.name(),
             nanos: Vec::new(),
-            scaled: system.scale_down(work.operation),
+            scaled: system.scale_down(work.plan.timed),
         })
         .collect();
     for round in 0..arguments.rounds {
@@ -86,7 +86,7 @@ fn progress(text: &str) {
 fn one(work: &Work, system: &dyn System, place: &Path, scaled: u64) -> Outcome<f64> {
     let mut plan = work.plan;
     plan.records /= scaled;
-    match work.operation {
+    match work.plan.timed {
         Operation::Replay => replay(system, place, &plan),
         Operation::Open => {
             let nanos = open(system, place, &plan, work.killed)?;
@@ -95,7 +95,7 @@ fn one(work: &Work, system: &dyn System, place: &Path, scaled: u64) -> Outcome<f
             let scaled = scaled as f64;
             Ok(nanos * scaled)
         }
-        _ => append(work.operation, system, place, &plan),
+        _ => append(system, place, &plan),
     }
 }
 
@@ -116,11 +116,12 @@ fn settle(place: &Path) -> Outcome {
     Ok(())
 }
 
-fn append(operation: Operation, system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
+fn append(system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
     if place.exists() {
         fs::remove_dir_all(place)?;
     }
     fs::create_dir_all(place)?;
+    let operation = plan.timed;
     let each = plan.records / plan.threads as u64;
     let warm_up = each / 20;
     let room = Plan { records: (each + warm_up) * plan.threads as u64, ..*plan };

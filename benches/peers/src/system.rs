@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) record_bytes: usize,
     pub(crate) records: u64,
     pub(crate) threads: usize,
+    /// What will be timed. Where it is appends, room may be prepared at any cost before.
+    pub(crate) timed: Operation,
 }
 
 impl Plan {

@@ -54,7 +54,7 @@ fn cells(row: &Row, baseline: Option<&Row>) -> [String; 5] {
 }
 
 pub(crate) fn print(work: &Work, rows: &[Row], systems: &[Box<dyn System>], markdown: bool) {
-    let class = work.operation.class().map_or(String::new(), |ack| format!(", {ack}"));
+    let class = work.plan.timed.class().map_or(String::new(), |ack| format!(", {ack}"));
     let heading = format!("{}: {}{class}", work.name, work.title);
     println!(
         "\n{}{heading}{}",
@@ -88,8 +88,8 @@ fn notes(work: &Work, rows: &[Row], systems: &[Box<dyn System>], markdown: bool)
     for system in systems {
         let name = system.name();
         if compares(system.as_ref(), work) {
-            notes.extend(system.note(work.operation).map(|note| format!("{name}: {note}")));
-        } else if let Some(ack) = system.ack(work.operation) {
+            notes.extend(system.note(work.plan.timed).map(|note| format!("{name}: {note}")));
+        } else if let Some(ack) = system.ack(work.plan.timed) {
             let reason = if work.plan.threads > system.max_threads() {
                 "takes one writer only".to_owned()
             } else {

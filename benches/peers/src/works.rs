@@ -5,12 +5,11 @@ use crate::system::{Operation, Plan};
 /// How many records go into one batch.
 pub(crate) const BATCH_RECORDS: usize = 64;
 
-/// What the plans of a work's log are: how many records of which size.
+/// One table of figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) operation: Operation,
     /// Whether the process that filled the log was killed.
     pub(crate) killed: bool,
     pub(crate) plan: Plan,
@@ -18,8 +17,8 @@ pub(crate) struct Work {
 
 impl Work {
     const fn new(name: &'static str, title: &'static str, operation: Operation) -> Self {
-        let plan = Plan { record_bytes: 128, records: 0, threads: 1 };
-        Self { name, title, operation, killed: false, plan }
+        let plan = Plan { record_bytes: 128, records: 0, threads: 1, timed: operation };
+        Self { name, title, killed: false, plan }
     }
 
     const fn records(mut self, records: u64, record_bytes: usize) -> Self {
@@ -40,7 +39,7 @@ impl Work {
 
     /// What one figure is the time of.
     pub(crate) fn unit(&self) -> &'static str {
-        if self.operation == Operation::Open { "open" } else { "record" }
+        if self.plan.timed == Operation::Open { "open" } else { "record" }
     }
 }
 

@@ -28,7 +28,8 @@ mod tests {
     use crate::measure::payload;
     use crate::system::{Operation, Plan};
 
-    const PLAN: Plan = Plan { record_bytes: 100, records: 1000, threads: 2 };
+    const PLAN: Plan =
+        Plan { record_bytes: 100, records: 1000, threads: 2, timed: Operation::Replay };
 
     #[test]
     fn every_system_replays_what_was_appended() {
@@ -51,7 +52,8 @@ mod tests {
         let payload = payload(PLAN.record_bytes);
         for system in all() {
             let directory = tempfile::tempdir().unwrap();
-            let log = system.open(directory.path(), &PLAN).unwrap();
+            let plan = Plan { timed: Operation::Durable, ..PLAN };
+            let log = system.open(directory.path(), &plan).unwrap();
             let compared = |operation: Operation| system.ack(operation) == operation.class();
             if compared(Operation::Append) {
                 log.append(1, &payload).unwrap();

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_fails_the_scan() {
         let directory = tempfile::tempdir().unwrap();
-        let plan = Plan { record_bytes: 100, records: 10, threads: 1 };
+        let plan = Plan { record_bytes: 100, records: 10, threads: 1, timed: Operation::Replay };
         let log = Raw.open(directory.path(), &plan).unwrap();
         log.fill(&[], 10).unwrap();
         assert_eq!(log.replay().unwrap(), 10);
