@@ -110,8 +110,8 @@ fn making_a_file_and_its_directory_durable_takes_the_calls_that_do_it() {
     }
     let test = "making_a_file_and_its_directory_durable_takes_the_calls_that_do_it";
     let calls = "trace=/mkdir|fsync|fdatasync|fallocate|pwrite64|rename";
-    let Some(text) = trace(test, &["-e", calls]) else { return };
-    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("+++")).collect();
+    let Some(traced) = trace(test, &["-e", calls]) else { return };
+    let lines: Vec<&str> = traced.lines().filter(|line| !line.contains("+++")).collect();
     let expected = [
         ("mkdir", ""),    // the directory of the test
         ("fsync(", ">)"), // it was found, not made, so the name of the deepest such is synced
@@ -126,7 +126,7 @@ fn making_a_file_and_its_directory_durable_takes_the_calls_that_do_it() {
         ("fsync(", "/inner>)"),
         ("fsync(", "/outer>)"), // found, not made, by the second call
     ];
-    assert_eq!(lines.len(), expected.len(), "{text}");
+    assert_eq!(lines.len(), expected.len(), "{traced}");
     for (line, (call, target)) in lines.iter().zip(expected) {
         assert!(line.contains(call) && line.contains(target), "expected {call} {target}: {line}");
         assert!(line.ends_with("= 0") || line.ends_with("= 7"), "{line}");
@@ -151,9 +151,9 @@ fn where_blocks_cannot_be_reserved_zeros_are_written_and_synced() {
     let refuse = "inject=fallocate:error=EOPNOTSUPP";
     let interrupt = "inject=pwrite64:error=EINTR:when=2";
     let options = ["-e", "trace=fallocate,pwrite64,fdatasync", "-e", refuse, "-e", interrupt];
-    let Some(text) = trace(test, &options) else { return };
+    let Some(traced) = trace(test, &options) else { return };
     let zeros = ["= 4096\n", "EINTR", "4096) = 4096\n", "8192) = 1808\n", "fdatasync("];
-    assert_in_order(&text, &[&["fallocate("], &zeros[..], &["fallocate("]].concat());
+    assert_in_order(&traced, &[&["fallocate("], &zeros[..], &["fallocate("]].concat());
 }
 
 #[test]
@@ -180,6 +180,6 @@ fn an_interrupted_reservation_is_tried_again() {
     }
     let test = "an_interrupted_reservation_is_tried_again";
     let options = ["-e", "trace=fallocate", "-e", "inject=fallocate:error=EINTR:when=1"];
-    let Some(text) = trace(test, &options) else { return };
-    assert_in_order(&text, &["EINTR", "fallocate(", "= 0"]);
+    let Some(traced) = trace(test, &options) else { return };
+    assert_in_order(&traced, &["EINTR", "fallocate(", "= 0"]);
 }
