@@ -19,6 +19,11 @@ mod segment;
 #[cfg(not(stratalog_loom))]
 mod append;
 
+#[cfg(not(stratalog_loom))]
+mod recover;
+
 pub use error::{Corruption, Error, NotALog, Op, Result};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};
+#[cfg(not(stratalog_loom))]
+pub use recover::{CutReport, Damage, Recovery};
