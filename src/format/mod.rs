@@ -9,19 +9,23 @@ pub(crate) mod defect;
 pub(crate) mod layout;
 
 pub(crate) mod checksum;
+mod polynomial;
 
-pub(crate) mod block;
+mod block;
 pub(crate) mod frame;
 pub(crate) mod name;
 
 pub(crate) mod control;
 pub(crate) mod header;
-pub(crate) mod range_crc;
-pub(crate) mod search;
+mod range_crc;
+mod search;
 
 pub(crate) mod evidence;
 pub(crate) mod scan;
 pub(crate) mod trailer;
+
+#[cfg(test)]
+pub(crate) mod fixture;
 
 pub use checksum::{Salt, payload_crc};
 pub use control::{APP_STATE_MAX, CONTROL_FILE_BYTES, ControlState, CutMark, Winner, winner};
