@@ -138,12 +138,21 @@ fn a_frame_lies_inside_the_bytes_at_a_multiple_of_eight() {
 }
 
 #[test]
+fn a_frame_between_multiples_of_eight_is_refused_under_a_right_checksum() {
+    let salt = Area::first().salt;
+    let header = FrameHeader::new(Kind::Record, 5, false, 0);
+    let bytes = [vec![0; 4], frame(header, b"12345", 4100, salt)].concat();
+    assert_eq!(frame_at(&bytes, 4096, 4100, salt), Err(Defect::Malformed));
+    assert!(frame_at(&bytes[4..], 4100, 4100, salt).is_ok());
+}
+
+#[test]
 fn the_image_of_a_frame_inside_a_payload_is_not_taken_for_a_record() {
     let mut area = Area::first();
     // A frame that is right in every respect, for the very address where the payload holds it.
     let inside = area.end() + 16 + 64;
     let header = FrameHeader::new(Kind::Record, 5, false, 0);
-    let image = frame(header, b"forged"[..5].as_ref(), inside, area.salt);
+    let image = frame(header, b"image", inside, area.salt);
     let outer = area.record(&[noise(6, 64), image, noise(7, 40)].concat());
     let last = area.record(b"the next");
     assert!(area.frame_at(inside).is_ok());

@@ -40,7 +40,8 @@ fn every_flipped_bit_of_a_trailer_is_refused() {
     let mut block = trailer().encode(&ID, BASE);
     for bit in 0..block.len() * 8 {
         block[bit / 8] ^= 1 << (bit % 8);
-        assert!(Trailer::decode(&block, &ID, BASE).is_err(), "bit {bit}");
+        let refused = Trailer::decode(&block, &ID, BASE).unwrap_err();
+        assert!(!matches!(refused, Defect::Version { .. }), "bit {bit}");
         block[bit / 8] ^= 1 << (bit % 8);
     }
     assert!(Trailer::decode(&block, &ID, BASE).is_ok());
