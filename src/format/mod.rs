@@ -52,7 +52,6 @@
 //!
 #![doc = include_str!("FORMAT.md")]
 
-// Bottom-up: a module uses only those above it in this list.
 pub(crate) mod defect;
 pub(crate) mod layout;
 
