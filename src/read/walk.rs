@@ -14,7 +14,8 @@ use crate::format::{
 use crate::read::area::Area;
 
 /// How much is made readable at a time. Larger windows gain nothing more; smaller ones cost calls.
-pub(super) const WINDOW_BYTES: u64 = 1 << 20;
+/// Small in tests, so that small segments have several.
+const WINDOW_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 
 #[derive(Clone, Debug)]
 pub(super) struct Walk<'a> {
