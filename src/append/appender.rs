@@ -131,6 +131,14 @@ impl Appender {
         }
     }
 
+    /// The error that readers and a closing log get once something failed.
+    pub(crate) fn check_poison(&self) -> Result<()> {
+        match self.protocol.state() {
+            Some(State::Poisoned) => Err(self.disk.cause.poisoned()),
+            _ => Ok(()),
+        }
+    }
+
     /// Frames one record at an address of its own, through the ring or beside it. Returns its
     /// address and end.
     #[inline]

@@ -41,8 +41,9 @@ impl Cause {
         Error::Poisoned { op, path, source }
     }
 
-    pub(crate) fn is_noted(&self) -> bool {
-        self.0.get().is_some()
+    /// The call that failed first.
+    pub(crate) fn op(&self) -> Option<Op> {
+        self.0.get().map(|first| first.op)
     }
 
     fn parts(&self) -> (Op, PathBuf, Arc<io::Error>) {

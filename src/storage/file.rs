@@ -13,8 +13,8 @@ use super::{Access, LockKind, Region, Storage, StorageFile, StorageLock, os};
 
 /// A directory of the file system, with files that are mapped for reading.
 ///
-/// The file system should be a local one, and nobody else may write in the directory: see
-/// [`Log::open`](crate::Options::open).
+/// The file system should be a local one, and nobody else may write, shorten or replace the log's
+/// files while it is open: the documentation of `Log::open` says what rests on that.
 #[derive(Clone, Debug)]
 pub struct FileStorage {
     directory: PathBuf,
@@ -241,5 +241,6 @@ impl Drop for FileLock {
 }
 
 // Miri has neither files nor maps.
-#[cfg(all(test, not(miri)))]
+#[cfg(not(miri))]
+#[cfg(test)]
 mod tests;

@@ -59,26 +59,36 @@ fn a_file_that_does_not_fit_on_the_disk_is_a_full_disk_and_leaves_nothing_behind
     assert!(!file.wants_zero_fill(), "memory is not made cheaper by writing it twice");
 }
 
-/// Runs one test of this binary under strace and returns the system calls, or `None` where that
-/// cannot be done. The marks in the output are the files that the test touches.
-fn trace(test: &str, calls: &str) -> Option<String> {
-    let directory = tempfile::tempdir().unwrap();
-    let output = directory.path().join("calls");
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-y", "-e", &format!("trace={calls}"), "-o"]).arg(&output);
-    strace.arg(std::env::current_exe().unwrap());
-    strace.args(["--exact", &format!("storage::file::tests::linux::{test}"), "--test-threads=1"]);
-    let ran = strace.env("STRATALOG_TRACED", "1").output();
-    if !ran.is_ok_and(|output| output.status.success()) {
+/// Set for the child that runs one test under strace.
+const TRACED: &str = "STRATALOG_TRACED";
+
+/// Runs one test of this binary under strace, in which [`TRACED`] is set, and returns its system
+/// calls; `None` where nothing can be traced. The test has to succeed there.
+fn trace(test: &str, options: &[&str]) -> Option<String> {
+    let strace = |arguments: &[&str], program: &Path| {
+        Command::new("strace").args(arguments).arg(program).status()
+    };
+    if !strace(&["-o", "/dev/null"], Path::new("true")).is_ok_and(|status| status.success()) {
         eprintln!("skipped: strace does not run here");
         return None;
     }
-    fs::read_to_string(output).ok()
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("calls");
+    let mut child = Command::new("strace");
+    child.args(["-f", "-y", "-o"]).arg(&output).args(options).arg(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("storage::file::tests::linux::{test}"), "--test-threads=1"]);
+    let done = child.env(TRACED, "1").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    Some(fs::read_to_string(output).unwrap())
 }
 
-fn assert_in_order(text: &str, calls: &[&str]) {
+fn is_traced() -> bool {
+    std::env::var_os(TRACED).is_some()
+}
+
+fn assert_in_order(text: &str, expected: &[&str]) {
     let mut rest = text;
-    for call in calls {
+    for call in expected {
         let at = rest.find(call).unwrap_or_else(|| panic!("{call} is not next in:\n{text}"));
         rest = &rest[at + call.len()..];
     }
@@ -86,8 +96,7 @@ fn assert_in_order(text: &str, calls: &[&str]) {
 
 #[test]
 fn making_a_file_and_its_directory_durable_takes_the_calls_that_do_it() {
-    let test = "making_a_file_and_its_directory_durable_takes_the_calls_that_do_it";
-    if std::env::var_os("STRATALOG_TRACED").is_some() {
+    if is_traced() {
         let (directory, _) = storage();
         let storage = FileStorage::new(directory.path().join("outer/inner"));
         storage.create_directory().unwrap();
@@ -99,28 +108,78 @@ fn making_a_file_and_its_directory_durable_takes_the_calls_that_do_it() {
         storage.create_directory().unwrap();
         return;
     }
-    let calls = "mkdir,mkdirat,fsync,fdatasync,fallocate,pwrite64,rename,renameat,renameat2";
-    let Some(text) = trace(test, calls) else { return };
+    let test = "making_a_file_and_its_directory_durable_takes_the_calls_that_do_it";
+    let calls = "trace=/mkdir|fsync|fdatasync|fallocate|pwrite64|rename";
+    let Some(traced) = trace(test, &["-e", calls]) else { return };
+    let lines: Vec<&str> = traced.lines().filter(|line| !line.contains("+++")).collect();
     let expected = [
-        // The test's own directory was found, so its parent is synced first.
-        "mkdir(", // the test's own directory
-        "fsync(",
-        "outer\"",
-        "fsync(",
-        "outer/inner\"",
-        "fsync(",
-        "outer>)",
-        "fallocate(",
-        "inner/file>, 0, 0, 8192)",
-        "pwrite64(",
-        "fdatasync(",
-        "inner/file>)",
-        "rename(",
-        "fsync(",
-        "inner>)",
-        // Found, not made: its parent is synced again.
-        "fsync(",
-        "outer>)",
+        ("mkdir", ""),    // the directory of the test
+        ("fsync(", ">)"), // it was found, not made, so the name of the deepest such is synced
+        ("mkdir", "/outer\""),
+        ("fsync(", ">)"),
+        ("mkdir", "/outer/inner\""),
+        ("fsync(", "/outer>)"),
+        ("fallocate(", "/inner/file>, 0, 0, 8192)"),
+        ("pwrite64(", "/inner/file>, \"durable\""),
+        ("fdatasync(", "/inner/file>)"),
+        ("rename", "/inner/renamed\""),
+        ("fsync(", "/inner>)"),
+        ("fsync(", "/outer>)"), // found, not made, by the second call
     ];
-    assert_in_order(&text, &expected);
+    assert_eq!(lines.len(), expected.len(), "{traced}");
+    for (line, (call, target)) in lines.iter().zip(expected) {
+        assert!(line.contains(call) && line.contains(target), "expected {call} {target}: {line}");
+        assert!(line.ends_with("= 0") || line.ends_with("= 7"), "{line}");
+    }
+}
+
+#[test]
+fn where_blocks_cannot_be_reserved_zeros_are_written_and_synced() {
+    if is_traced() {
+        let (directory, storage) = storage();
+        let file = storage.create("file", 10_000).unwrap();
+        let facts = fs::metadata(directory.path().join("file")).unwrap();
+        assert_eq!(facts.len(), 10_000);
+        assert!(facts.blocks() * 512 >= 10_000, "{} blocks", facts.blocks());
+        let mut bytes = vec![1; 10_000];
+        crate::storage::read_exact_at(&*file, &mut bytes, 0).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        file.discard(0, 4096).unwrap();
+        return;
+    }
+    let test = "where_blocks_cannot_be_reserved_zeros_are_written_and_synced";
+    let refuse = "inject=fallocate:error=EOPNOTSUPP";
+    let interrupt = "inject=pwrite64:error=EINTR:when=2";
+    let options = ["-e", "trace=fallocate,pwrite64,fdatasync", "-e", refuse, "-e", interrupt];
+    let Some(traced) = trace(test, &options) else { return };
+    let zeros = ["= 4096\n", "EINTR", "4096) = 4096\n", "8192) = 1808\n", "fdatasync("];
+    assert_in_order(&traced, &[&["fallocate("], &zeros[..], &["fallocate("]].concat());
+}
+
+#[test]
+fn a_reservation_that_fails_leaves_nothing_behind() {
+    if is_traced() {
+        let (_directory, storage) = storage();
+        storage.create("first", 4096).unwrap();
+        assert!(is_no_space(&storage.create("second", 4096).unwrap_err()));
+        assert_eq!(storage.names().unwrap(), ["first"]);
+        return;
+    }
+    for error in ["ENOSPC", "EDQUOT"] {
+        let refuse = format!("inject=fallocate:error={error}:when=2");
+        trace("a_reservation_that_fails_leaves_nothing_behind", &["-e", &refuse]);
+    }
+}
+
+#[test]
+fn an_interrupted_reservation_is_tried_again() {
+    if is_traced() {
+        let (_directory, storage) = storage();
+        storage.create("file", 4096).unwrap();
+        return;
+    }
+    let test = "an_interrupted_reservation_is_tried_again";
+    let options = ["-e", "trace=fallocate", "-e", "inject=fallocate:error=EINTR:when=1"];
+    let Some(traced) = trace(test, &options) else { return };
+    assert_in_order(&traced, &["EINTR", "fallocate(", "= 0"]);
 }

@@ -1,0 +1,91 @@
+//! wal-db 1.1, its default: one growing file.
+//!
+//! `append` is in the page cache when it returns, though an earlier one of another thread may not
+//! be yet. `append_and_sync` is on disk, with group commit. There is no batch: sixty-four appends
+//! stand in for one, without its atomicity. Nothing is buffered in memory.
+
+use std::path::Path;
+
+use wal_db::Wal;
+
+use crate::system::{Ack, Log, Operation, Outcome, Plan, System};
+
+const FILE_NAME: &str = "log.wal";
+
+pub(crate) struct WalDb;
+
+impl System for WalDb {
+    fn name(&self) -> &'static str {
+        "wal-db"
+    }
+
+    fn ack(&self, operation: Operation) -> Option<Ack> {
+        match operation {
+            Operation::Append | Operation::Batch => Some(Ack::PageCache),
+            Operation::Buffered => None,
+            Operation::Durable | Operation::Replay | Operation::Open => Some(Ack::Disk),
+        }
+    }
+
+    fn note(&self, operation: Operation) -> Option<&'static str> {
+        match operation {
+            Operation::Batch => Some("has no batch; 64 appends, not atomic"),
+            _ => None,
+        }
+    }
+
+    fn scale_down(&self, operation: Operation) -> u64 {
+        match operation {
+            Operation::Replay => 4,
+            Operation::Open => 8,
+            _ => 1,
+        }
+    }
+
+    fn open(&self, directory: &Path, _plan: &Plan) -> Outcome<Box<dyn Log>> {
+        Ok(Box::new(WalDbLog(Wal::open(directory.join(FILE_NAME))?)))
+    }
+}
+
+struct WalDbLog(Wal);
+
+impl Log for WalDbLog {
+    fn append(&self, _thread: usize, payload: &[u8]) -> Outcome {
+        let _lsn = self.0.append(payload)?;
+        Ok(())
+    }
+
+    fn append_batch(&self, payloads: &[&[u8]]) -> Outcome {
+        for payload in payloads {
+            let _lsn = self.0.append(payload)?;
+        }
+        Ok(())
+    }
+
+    fn append_durable(&self, _thread: usize, payload: &[u8]) -> Outcome {
+        let _lsn = self.0.append_and_sync(payload)?;
+        Ok(())
+    }
+
+    fn fill(&self, payload: &[u8], records: u64) -> Outcome {
+        for _ in 0..records {
+            let _lsn = self.0.append(payload)?;
+        }
+        self.0.sync()?;
+        Ok(())
+    }
+
+    fn replay(&self) -> Outcome<u64> {
+        let mut records = 0;
+        for record in self.0.iter()? {
+            std::hint::black_box(record?.data());
+            records += 1;
+        }
+        Ok(records)
+    }
+
+    fn close(self: Box<Self>) -> Outcome {
+        self.0.sync()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+# Every command of the project. `just` lists them; each also works by hand, as written here.
+
+_default:
+    @just --list --unsorted
+
+# Unit, property, integration and documentation tests.
+test *arguments:
+    cargo test {{ arguments }}
+
+# Formatting and lints, warnings as errors.
+lint:
+    scripts/lint.sh
+
+# The documentation, warnings as errors.
+doc:
+    scripts/doc.sh
+
+# All interleavings of the protocol's models.
+loom *arguments:
+    scripts/loom.sh {{ arguments }}
+
+# Memory storage and the unsafe file under Miri (nightly with miri and rust-src).
+miri *arguments:
+    scripts/miri.sh {{ arguments }}
+
+# The library's own benchmarks.
+bench *arguments:
+    cargo bench {{ arguments }}
+
+# The same work on this log, on others, and on plain writes.
+peers *arguments:
+    cargo run --release --manifest-path benches/peers/Cargo.toml -- {{ arguments }}
+
+# Everything the log can do, told while it is done.
+tour:
+    cargo run --release --example tour
+
+# Builds with one guarantee removed must fail their nets.
+negative-controls *names:
+    scripts/negative-controls.sh {{ names }}
+
+# What runs on every change.
+ci:
+    .ci/run

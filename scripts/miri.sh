@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The pure floor, the unsafe file and everything over memory storage, interpreted under strict
+# provenance. Needs nightly with the components miri and rust-src. Isolation is off only because
+# property tests read their environment.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-strict-provenance -Zmiri-disable-isolation"
+export PROPTEST_CASES="${PROPTEST_CASES:-4}" PROPTEST_DISABLE_FAILURE_PERSISTENCE=true
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+cargo +nightly miri test --lib --tests -- format:: storage::region memory "$@" | tee "$output"
+if ! grep -q '^test .*memory.* ok$' "$output"; then
+  echo "no test over memory storage was run" >&2
+  exit 1
+fi

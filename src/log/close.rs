@@ -1,0 +1,80 @@
+//! [`Handle`]: what the clones of a log share, and how it ends.
+//!
+//! Invariant: the lock is given up after the last write of this process, and the clean mark is
+//! written only when everything below the tail is durable, nothing failed, and nothing more can be
+//! appended.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::Shared;
+use crate::error::{Error, Result};
+use crate::storage::StorageLock;
+use crate::sync::Mutex;
+
+/// What is given up at the end.
+#[derive(Debug)]
+struct Held {
+    lock: Option<Box<dyn StorageLock>>,
+    maintenance: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    held: Mutex<Held>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        lock: Box<dyn StorageLock>,
+        maintenance: Option<JoinHandle<()>>,
+    ) -> Self {
+        Self { shared, held: Mutex::new(Held { lock: Some(lock), maintenance }) }
+    }
+
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether the thread that prepares and seals segments is at work.
+    pub(super) fn is_maintained(&self) -> bool {
+        self.held.lock().maintenance.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        let mut held = self.held.lock();
+        let Some(lock) = held.lock.take() else { return Err(Error::Closed) };
+        let appender = &self.shared.appender;
+        let tail = appender.protocol.close();
+        appender.disk.bell.stop();
+        let stopped = held.maintenance.take().map_or(Ok(()), JoinHandle::join);
+        let result = self.finish(tail);
+        // Only now may another process write.
+        drop(lock);
+        // A storage of the caller's may have panicked in the thread; that poisoned the log.
+        drop(stopped);
+        result
+    }
+
+    fn finish(&self, tail: u64) -> Result<()> {
+        let appender = &self.shared.appender;
+        let disk = &appender.disk;
+        appender.sync_until(tail)?;
+        disk.seal_ended(&appender.protocol)?;
+        appender.check_poison()?;
+        disk.control.update(|state| {
+            state.durable_end = tail;
+            state.clean = true;
+        })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The last handle is gone: nobody is left to hear of an error.
+        let _ = self.close();
+    }
+}

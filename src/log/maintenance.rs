@@ -1,0 +1,86 @@
+//! The maintenance thread: keeps a spare ready, fills ahead, seals what is full, marks idleness.
+//!
+//! Invariant: the log is correct without it; appenders that need what it would have done do it
+//! themselves. A failure of its writes or syncs poisons, a full disk does not.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Shared;
+use crate::error::{Error, Result};
+use crate::segment::bell::Woken;
+
+/// How long nothing must have become durable for the log to count as idle.
+const IDLE_AFTER: Duration = Duration::from_millis(50);
+
+pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name("stratalog".into()).spawn(move || run(&shared))
+}
+
+fn run(shared: &Shared) {
+    let disk = &shared.appender.disk;
+    let mut idle = Idle::default();
+    while !disk.bell.is_stopped() {
+        let worked = work(shared).and_then(|()| {
+            let timeout = disk.bell.is_watched().then_some(IDLE_AFTER);
+            match disk.bell.wait(timeout) {
+                Woken::TimedOut => idle.look(shared),
+                Woken::Rung | Woken::Stop => Ok(()),
+            }
+        });
+        if let Err(error) = worked {
+            disk.poison(&shared.appender.protocol, &error);
+            return;
+        }
+    }
+}
+
+/// Does what there is to do, until nothing is left or the log closes.
+fn work(shared: &Shared) -> Result<()> {
+    let appender = &shared.appender;
+    let disk = &appender.disk;
+    while !disk.bell.is_stopped() && appender.protocol.state().is_none() {
+        disk.seal_ended(&appender.protocol)?;
+        match disk.supply.keep_spares(&disk.control, appender.protocol.durable()) {
+            Ok(true) => continue,
+            // Whoever needs the segment hears of it, and by then there may be room.
+            Ok(false) | Err(Error::NoSpace { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if !disk.supply.fill_ahead(&appender.protocol)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What the thread saw when it last looked.
+#[derive(Debug, Default)]
+struct Idle {
+    durable: u64,
+    /// The end of the last mark.
+    marked: u64,
+}
+
+impl Idle {
+    /// Appends the idle mark if nothing has happened for a while and nothing is waiting to be
+    /// synced.
+    fn look(&mut self, shared: &Shared) -> Result<()> {
+        let protocol = &shared.appender.protocol;
+        let disk = &shared.appender.disk;
+        if self.durable != protocol.durable() {
+            self.durable = protocol.durable();
+            return Ok(());
+        }
+        // What becomes durable after this rings again.
+        disk.bell.unwatch();
+        let quiet = protocol.durable() == self.durable && protocol.tail() == self.durable;
+        if quiet && self.marked != self.durable && disk.mark_idle(protocol, self.durable)? {
+            self.marked = protocol.durable();
+        }
+        Ok(())
+    }
+}
