@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::images::{BYTES, Writer, open};
-use crate::format::{frames_start, segment_name};
+use crate::format::{FileKind, classify, frames_start, segment_name};
 use crate::recover::{Recovered, recover};
 use crate::storage::{
     Access, Image, LockKind, MemoryStorage, Storage, StorageFile, StorageLock, read_exact_at,
@@ -205,6 +205,10 @@ fn survives_power_loss(writer: &Writer, disk: &Image, durable: usize) {
     }
 }
 
+fn is_segment(name: &str) -> bool {
+    matches!(classify(name), FileKind::Segment(_))
+}
+
 /// Opens an image for good and checks what it holds. Returns how many records.
 fn check(writer: &Writer, image: &Image, durable: usize, changes: usize) -> usize {
     let opened = open(image).unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
@@ -288,7 +292,7 @@ fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
         assert_eq!(opened.recovered.tail, frames_start(mark.fresh));
         assert_eq!(mark.fresh, state.next_base);
         let names: Vec<String> = opened.image().names().map(str::to_owned).collect();
-        let segments = names.iter().filter(|name| name.ends_with(".seg")).count();
+        let segments = names.iter().filter(|name| is_segment(name)).count();
         assert_eq!(segments, 1, "{step}: {names:?}");
     }
     // Once the fresh segment's link is there, the chain goes on in it.
@@ -369,7 +373,7 @@ fn a_frame_that_changes_between_two_reads_is_damage() {
         }
         fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
             let file = self.0.open(name, access)?;
-            let fickle = name.ends_with(".seg");
+            let fickle = is_segment(name);
             Ok(if fickle { Arc::new(Fickle(file, Arc::clone(&self.1))) } else { file })
         }
         fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -280,7 +280,9 @@ fn segments_below_the_head_are_removed_and_not_missed() {
 fn a_directory_of_other_things_is_no_log() {
     let holds = |names: &[&str]| {
         let mut image = Image::new();
-        names.iter().for_each(|name| drop(image.insert(*name, vec![1; 10])));
+        for name in names {
+            image.insert(*name, vec![1; 10]);
+        }
         let storage = MemoryStorage::from_image(image);
         contents(&storage, &storage.names().unwrap()).unwrap()
     };
