@@ -5,14 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::images::{BYTES, Writer, open};
+use super::images::{BYTES, Writer, open, open_as};
 use crate::format::{FileKind, classify, frames_start, segment_name};
 use crate::recover::{Recovered, recover};
 use crate::storage::{
     Access, Image, LockKind, MemoryStorage, Storage, StorageFile, StorageLock, read_exact_at,
 };
 use crate::sync::Mutex;
-use crate::{Error, Options};
+use crate::{Error, Options, RecoveryPolicy};
 
 /// A disk under a cache: what was written since a file was last synced, and names since the
 /// directory was, may be lost. Fails for good after so many changes.
@@ -43,21 +43,36 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The durable bytes of a file, with the first bytes of each write since.
+    fn torn(&self, number: u64, written: usize) -> Vec<u8> {
+        let mut bytes = self.disk[&number].clone();
+        for (at, write) in self.dirty.get(&number).into_iter().flatten() {
+            let torn = &write[..written.min(write.len())];
+            bytes[*at..at + torn.len()].copy_from_slice(torn);
+        }
+        bytes
+    }
+}
+
 impl PowerDisk {
-    /// `cache` is what reads see, `disk` what is durable; both have the same names.
+    /// `cache` is what reads see, `disk` what is durable of it.
     fn new(cache: &Image, disk: &Image, changes: usize) -> Self {
         let mut shared = Shared { changes_left: changes, ..Shared::default() };
         for (number, name) in (0..).zip(cache.names()) {
-            shared.disk.insert(number, disk.get(name).unwrap().to_vec());
-            shared.disk_names.insert(name.to_owned(), number);
+            shared.cache_names.insert(name.to_owned(), number);
+            let bytes = disk.get(name).or(cache.get(name)).unwrap();
+            shared.disk.insert(number, bytes.to_vec());
+            if disk.get(name).is_some() {
+                shared.disk_names.insert(name.to_owned(), number);
+            }
         }
-        shared.cache_names = shared.disk_names.clone();
         let cache = MemoryStorage::from_image(cache.clone());
         Self { cache, shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// What may be on the disk when the power fails now: cached or durable names, with cached or
-    /// durable bytes.
+    /// What may be on the disk when the power fails now: cached or durable names, with durable
+    /// bytes, cached bytes, or the beginning of each write that was not synced.
     fn after_power_loss(&self) -> Vec<Image> {
         let shared = self.shared.lock();
         let cached = self.cache.image();
@@ -65,12 +80,12 @@ impl PowerDisk {
             shared.cache_names.iter().map(|(name, number)| (*number, name.as_str())).collect();
         let mut images = Vec::new();
         for names in [&shared.disk_names, &shared.cache_names] {
-            for written in [false, true] {
+            for torn_at in [0, 20, usize::MAX] {
                 let mut image = Image::new();
                 for (name, number) in names {
-                    let bytes = match by_number.get(number).filter(|_| written) {
+                    let bytes = match by_number.get(number).filter(|_| torn_at == usize::MAX) {
                         Some(now) => cached.get(now).unwrap().to_vec(),
-                        None => shared.disk.get(number).unwrap().clone(),
+                        None => shared.torn(*number, torn_at),
                     };
                     image.insert(name.clone(), bytes);
                 }
@@ -200,6 +215,8 @@ fn survives_power_loss(writer: &Writer, disk: &Image, durable: usize) {
         }
         if let Ok(recovered) = opened {
             assert!(changes > 5, "{recovered:?}");
+            let shared = power.shared.lock();
+            assert_eq!(shared.disk_names, shared.cache_names, "names are durable on return");
             break;
         }
     }
@@ -251,6 +268,18 @@ fn what_only_the_cache_holds_is_on_the_disk_once_the_log_is_open() {
 }
 
 #[test]
+fn a_name_that_only_the_cache_holds_is_on_the_disk_once_the_log_is_open() {
+    let writer = Writer::new().segment().records(4, 60);
+    let mut disk = writer.image.clone();
+    disk.remove(&segment_name(0));
+    let power = PowerDisk::new(&writer.image, &disk, 100);
+    open_on(&power).unwrap();
+    for image in power.after_power_loss() {
+        assert_eq!(open(&image).unwrap().records(), writer.records);
+    }
+}
+
+#[test]
 fn a_control_slot_that_only_the_cache_holds_is_not_relied_upon() {
     let old = Writer::new().segment().records(4, 60).sync().records(1, 9).control(|_| {});
     let writer = old.clone().control(|state| state.app_state = b"new".to_vec());
@@ -266,7 +295,9 @@ fn a_control_slot_that_only_the_cache_holds_is_not_relied_upon() {
 fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
     let writer = Writer::new().segment().records(4, 60);
     let end = writer.at;
-    let writer = writer.records(2, 60).roll().records(2, 60).spare();
+    let writer = writer.records(2, 60).roll().sync().records(2, 60).spare();
+    let damaged = writer.clone().flip(frames_start(BYTES) + 20);
+    let damaged = damaged.image.get(&segment_name(BYTES)).unwrap().to_vec();
     let kept = writer.records_below(end);
     let marked = writer.cut(0, end);
     let fresh = marked.state.next_base;
@@ -295,6 +326,12 @@ fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
         let segments = names.iter().filter(|name| is_segment(name)).count();
         assert_eq!(segments, 1, "{step}: {names:?}");
     }
+    // What the cut removed proves nothing, should it come back.
+    let mut resurrected = created.image.clone();
+    resurrected.insert(segment_name(BYTES), damaged);
+    for policy in [RecoveryPolicy::CutTornTail, RecoveryPolicy::Strict] {
+        assert_eq!(open_as(&resurrected, policy).unwrap().checked().records(), kept);
+    }
     // Once the fresh segment's link is there, the chain goes on in it.
     let mut linked = created;
     linked.base = 0;
@@ -313,7 +350,10 @@ fn damage_before_the_end_of_a_cut_is_corruption() {
     let end = writer.at;
     let place = writer.records[2].0;
     let writer = writer.records(1, 60).cut(0, end).flip(place + 1);
-    assert!(matches!(open(&writer.image), Err(Error::Corrupt { .. })));
+    let untold = writer.clone().control(|state| state.durable_end = frames_start(0));
+    for image in [writer.image, untold.image] {
+        assert!(matches!(open(&image), Err(Error::Corrupt { .. })));
+    }
 }
 
 #[test]

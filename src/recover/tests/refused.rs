@@ -130,8 +130,14 @@ fn a_clean_mark_is_stale_if_a_valid_frame_lies_at_or_after_its_end() {
             assert_eq!(opened.records(), stale.records);
         }
     }
-    let half = writer.damage_slot(0);
-    assert!(!open(&half.image).unwrap().checked().recovered.report.clean);
+    let full = writer.clone().pad().close().segment().records(1, 20);
+    let opened = open(&full.image).unwrap().checked();
+    assert_eq!(opened.records(), full.records);
+    // It takes both slots to say that the log is clean.
+    for slot in 0..2 {
+        let half = writer.clone().damage_slot(slot);
+        assert!(!open(&half.image).unwrap().checked().recovered.report.clean);
+    }
 }
 
 #[test]
@@ -158,8 +164,10 @@ fn a_head_that_lies_above_the_proven_end_is_missed() {
     assert_eq!(missing(&writer.clone().lose(BYTES).image).0, segment_name(BYTES));
     // What lies below the head does not matter, and above it there is nothing.
     assert!(open(&writer.image).unwrap().checked().records().is_empty());
-    let more = writer.control(|state| state.durable_end = head + 16);
+    let more = writer.clone().control(|state| state.durable_end = head + 16);
     assert_eq!(corrupt(&more.image).1, head - BYTES);
+    let told = writer.control(|state| (state.head, state.newest) = (4096, Some(0)));
+    assert_eq!(missing(&told.lose(BYTES).image).0, segment_name(BYTES));
 }
 
 #[test]
