@@ -75,7 +75,12 @@ impl Segment {
     /// The file's bytes as memory, mapped on the first call and kept while anyone holds it. Where
     /// the storage has no maps, and where `copy` is asked for, the bytes below `end` are read into
     /// memory of our own.
-    pub(crate) fn region(&self, storage: &dyn Storage, end: u64, copy: bool) -> Result<Arc<Region>> {
+    pub(crate) fn region(
+        &self,
+        storage: &dyn Storage,
+        end: u64,
+        copy: bool,
+    ) -> Result<Arc<Region>> {
         if copy {
             return self.copied(storage, end);
         }
