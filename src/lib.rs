@@ -1,4 +1,53 @@
 //! A segmented, memory-mapped write-ahead log with group commit and zero-copy replay.
+//!
+//! A [`Log`] is a directory of segment files of equal size. Any number of threads append to it; each
+//! record gets an address, its [`Lsn`], that never moves and is never given to another one. Each call
+//! says what it waits for: that a record is *committed*, which survives the end of the process, or
+//! *durable*, which survives power loss; the table is at [`Log`]. Threads that wait for durability at
+//! the same time share syncs. A [`Snapshot`] reads what is committed, as slices of the mapped files.
+//!
+//! After a crash, [`Log::open`] cuts off what was never durable, and refuses a log whose durable
+//! bytes are damaged. It tells the two apart by proof; see [`RecoveryPolicy`] and [`Recovery`].
+//!
+//! ```
+//! use stratalog::{Log, Options};
+//! # let folder = tempfile::tempdir()?;
+//! # let dir = folder.path().join("wal");
+//!
+//! // Four threads make their changes durable, one batch each. None waits for a sync of its own.
+//! let log = Options::new().segment_bytes(1 << 20).open(&dir)?;
+//! std::thread::scope(|scope| {
+//!     for account in 0..4 {
+//!         let log = log.clone();
+//!         scope.spawn(move || {
+//!             let changes = [format!("account {account}: -10"), format!("account {account}: +10")];
+//!             let range = log.append_batch(&changes)?;
+//!             log.sync_to(range.start)
+//!         });
+//!     }
+//! });
+//! let checkpoint = log.committed();
+//! let last = log.append_durable(b"account 0: closed")?;
+//! log.close()?;
+//!
+//! // At the next start everything is there, at the same addresses.
+//! let log = Log::open(&dir)?;
+//! assert!(log.recovery().clean);
+//! let snapshot = log.snapshot();
+//! assert_eq!(snapshot.iter().count(), 9);
+//!
+//! // Replay from a place that was noted: no record is copied.
+//! let mut later = snapshot.iter_from(checkpoint)?;
+//! let record = later.next().expect("one record follows")?;
+//! assert_eq!((record.lsn(), record.payload()), (last, &b"account 0: closed"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Options`]: the size of segments and of the write buffer, what recovery does about damage.
+//! - [`Error`]: each variant says what to do about it.
+//! - [`storage::Storage`]: where the files are. Write one to inject faults, or take
+//!   [`storage::MemoryStorage`] for tests.
+//! - [`format`]: what lies on disk, as pure functions, for tools that read it without a log.
 
 // Bottom-up: a module uses only those above it in this list.
 mod error;
@@ -22,3 +71,8 @@ mod append;
 pub use error::{Corruption, Error, NotALog, Op, Result};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
