@@ -25,7 +25,7 @@ mod writer;
 use std::error::Error;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -115,7 +115,7 @@ fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
     let began = Instant::now();
     let log = options().open(dir)?;
     println!("  opened in {}", time(began.elapsed()));
-    print_indented(&log.recovery().to_string());
+    print_recovery(&log, dir);
     let found = check(&log.snapshot(), input, &acks, screen)?;
     println!("  {} records are there, all as in the input,", grouped(found.records));
     println!("  among them all {} that were acknowledged\n", grouped(acks.records));
@@ -203,8 +203,10 @@ fn replay_all(log: &Log, records: u64) -> Outcome<()> {
     Ok(())
 }
 
-fn print_indented(text: &str) {
-    for line in text.lines() {
+/// What opening found and did, with file names instead of whole paths.
+fn print_recovery(log: &Log, dir: &Path) {
+    let folder = format!("{}{MAIN_SEPARATOR}", dir.display());
+    for line in log.recovery().to_string().replace(&folder, "").lines() {
         println!("  {line}");
     }
 }

@@ -4,13 +4,12 @@
 
 use stratalog::{Log, SegmentInfo, SegmentState};
 
-use crate::screen::grouped;
-
 const BAR_COLUMNS: u64 = 26;
 /// Of a longer log, the segments between the first and the last ones are left out.
 const FIRST_ROWS: usize = 2;
 const LAST_ROWS: usize = 6;
 
+/// Prints the picture: `#` is written, `.` is prepared for what comes.
 pub(crate) fn draw(log: &Log) {
     let segments = log.segments();
     let marks = [("head", log.head()), ("durable", log.durable()), ("committed", log.committed())];
@@ -25,18 +24,18 @@ pub(crate) fn draw(log: &Log) {
             }
             continue;
         }
-        // A spare may have the address at which the log will go on, but nothing is there yet.
         let names = marks.iter().filter(|(_, lsn)| is_in(segment, lsn.get()));
         let names: Vec<&str> = names.map(|(name, _)| *name).collect();
-        println!("  {:020} {} {}", segment.base, bar(segment), names.join(" "));
+        let row = format!("  {:020} {} {}", segment.base, bar(segment), names.join(" "));
+        println!("{}", row.trim_end());
     }
     for (name, lsn) in marks {
         let elsewhere = if segments.iter().any(|segment| is_in(segment, lsn.get())) {
             ""
         } else {
-            "  (in a segment that is made when it is needed)"
+            ", where the next segment will begin"
         };
-        println!("  {name:>20} {:>15}{elsewhere}", grouped(lsn.get()));
+        println!("  {name:>20} at {lsn}{elsewhere}");
     }
 }
 
@@ -47,9 +46,10 @@ fn bar(segment: &SegmentInfo) -> String {
         SegmentState::Active => ("active", '.'),
         SegmentState::Spare => ("spare ", '.'),
     };
+    // To the nearest column.
     let used = match segment.state {
         SegmentState::Spare => 0,
-        _ => (segment.end.get() - segment.base).div_ceil(segment.bytes.div_ceil(BAR_COLUMNS)),
+        _ => ((segment.end.get() - segment.base) * BAR_COLUMNS * 2 / segment.bytes).div_ceil(2),
     };
     let column = |column| if column < used { '#' } else { free };
     let bar: String = (0..BAR_COLUMNS).map(column).collect();
