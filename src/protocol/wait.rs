@@ -112,7 +112,7 @@ impl Protocol {
             }
             if rounds > 1 {
                 self.sync_lead.abandon();
-                self.sync_waiters.nudge();
+                self.sync_waiters.nudge(self.durable());
                 break;
             }
         }

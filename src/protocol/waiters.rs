@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::sync::{AtomicU64, Mutex, Ordering, Thread, current};
 
 /// How many are woken by one thread.
-const WOKEN_AT_ONCE: usize = 2;
+const WOKEN_AT_ONCE: usize = if cfg!(stratalog_loom) { 1 } else { 2 };
 
 #[derive(Debug)]
 struct Waiter {
@@ -102,12 +102,16 @@ impl Waiters {
         woken.into_iter().flatten().for_each(|waiter| waiter.thread.unpark());
     }
 
-    /// Lets the lowest look, covered or not: it is its turn to lead.
-    pub(crate) fn nudge(&self) {
+    /// Lets the lowest look that `watermark` does not cover: it is its turn to lead. The covered may
+    /// be in the list still, to be woken by each other.
+    pub(crate) fn nudge(&self, watermark: u64) {
         if !self.any() {
             return;
         }
-        let thread = self.list.lock().waiters.front().map(|waiter| waiter.thread.clone());
+        let list = self.list.lock();
+        let at = list.waiters.partition_point(|waiter| waiter.target <= watermark);
+        let thread = list.waiters.get(at).map(|waiter| waiter.thread.clone());
+        drop(list);
         if let Some(thread) = thread {
             thread.unpark();
         }

@@ -24,8 +24,9 @@ pub(crate) struct Segment {
     file: Mutex<Option<Arc<dyn StorageFile>>>,
     /// The map, while anyone reads it.
     region: Mutex<Weak<Region>>,
-    /// Frame boundaries found so far, for the reading floor: one in every so many bytes.
-    pub(crate) marks: Mutex<Vec<u64>>,
+    /// Stretches of frames, from boundary to boundary, that were checked. Ascending and disjoint;
+    /// kept by the reading floor.
+    pub(crate) checked: Mutex<Vec<Range<u64>>>,
 }
 
 impl Segment {
@@ -44,7 +45,7 @@ impl Segment {
             name: segment_name(base),
             file: Mutex::new(file),
             region: Mutex::new(Weak::new()),
-            marks: Mutex::new(Vec::new()),
+            checked: Mutex::new(Vec::new()),
         })
     }
 
