@@ -87,7 +87,7 @@ impl Protocol {
             }
         };
         if let Some(ticket) = ticket {
-            waiters.leave(&ticket, watermark.get());
+            waiters.leave(&ticket);
         }
         result
     }
