@@ -149,7 +149,11 @@ impl Protocol {
                 self.published(medium, at + FRAME_HEADER_BYTES)
             }
             Claim::Link { at, previous_base, previous_end } => {
-                let link = Link { previous_base, previous_end, previous_id: self.id };
+                let link = if previous_base == Link::FIRST.previous_base {
+                    Link::FIRST
+                } else {
+                    Link { previous_base, previous_end, previous_id: self.id }
+                };
                 let payload = link.encode();
                 let part = Part { payload: &payload, len: 32, crc: payload_crc(&payload) };
                 let header = self.frame(at, Kind::Link, &part, false);
