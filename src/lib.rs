@@ -47,6 +47,11 @@
 //!   [`storage::MemoryStorage`] for tests.
 //! - [`format`]: what lies on disk, as pure functions, for tools that read it without a log.
 
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 // Bottom-up: a module uses only those above it in this list.
 mod error;
 mod lsn;
@@ -65,18 +70,20 @@ mod segment;
 
 #[cfg(not(stratalog_loom))]
 mod append;
-
 #[cfg(not(stratalog_loom))]
 mod read;
-
-pub use error::{Corruption, Error, NotALog, Op, Result};
-pub use lsn::Lsn;
-pub use options::{Options, RecoveryPolicy};
+#[cfg(not(stratalog_loom))]
+mod recover;
 
 #[cfg(not(stratalog_loom))]
-pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
+mod log;
 
-/// Compiles the example of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+pub use error::{Corruption, Error, NotALog, Op, Result};
+#[cfg(not(stratalog_loom))]
+pub use log::{Log, SegmentInfo, SegmentState, Stats};
+pub use lsn::Lsn;
+pub use options::{Options, RecoveryPolicy};
+#[cfg(not(stratalog_loom))]
+pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
+#[cfg(not(stratalog_loom))]
+pub use recover::{CutReport, Damage, Recovery};

@@ -37,6 +37,11 @@ pub(crate) const fn is_loader(lane: u64) -> bool {
     lane + 1 < LANES
 }
 
+/// How often a lane waited for a sync in this many calls.
+pub(crate) const fn waits(lane: u64, calls: u64) -> u64 {
+    if is_loader(lane) { calls / BATCHES_PER_SYNC } else { calls }
+}
+
 /// What a lane says after a call returned: these records are in the log.
 #[derive(Clone, Copy)]
 pub(crate) struct Ack {

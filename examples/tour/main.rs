@@ -102,12 +102,13 @@ fn tour(path: &Path) -> Outcome<()> {
 
 fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
     let screen = &Screen::new();
-    println!("log:   {}, segments of {} MiB", dir.display(), SEGMENT_BYTES >> 20);
+    let temporary = std::env::temp_dir();
+    println!("log:   a folder in {}, segments of {} MiB", temporary.display(), SEGMENT_BYTES >> 20);
 
     println!("\n1. A process writes, and is killed");
-    let (mut acks, killed_after) = writer::write_and_kill(dir, input_file, input, screen)?;
     println!("  three threads append batches of 64 lines and sync after every eighth batch,");
     println!("  one appends line by line and waits until each is durable");
+    let (mut acks, killed_after) = writer::write_and_kill(dir, input_file, input, screen)?;
     println!("  killed after {}; acknowledged until then:", time(killed_after));
     println!("{}", speed("append, another process", acks.records, acks.bytes, killed_after));
 
@@ -122,10 +123,10 @@ fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
     picture::draw(&log);
 
     println!("\n3. Appending goes on, in this process");
-    let (records, bytes, took) = go_on(&log, &found.next, input, &mut acks, screen)?;
-    println!("{}", speed("append, four threads", records, bytes, took));
+    let added = go_on(&log, &found.next, input, &mut acks, screen)?;
+    println!("{}", speed("append, four threads", added.records, added.bytes, added.took));
     let stats = log.stats();
-    println!("  {} writes, {} syncs\n", grouped(stats.writes), grouped(stats.syncs));
+    println!("  {} waits for a sync shared {}\n", grouped(added.waits), grouped(stats.syncs));
     picture::draw(&log);
     let began = Instant::now();
     log.close()?;
@@ -139,8 +140,8 @@ fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
         return Err("the log was closed, but not found clean".into());
     }
     let found_now = check(&log.snapshot(), input, &acks, screen)?;
-    if found_now.records != found.records + records {
-        let expected = grouped(found.records + records);
+    if found_now.records != found.records + added.records {
+        let expected = grouped(found.records + added.records);
         let found = grouped(found_now.records);
         return Err(format!("{found} records instead of {expected}").into());
     }
@@ -151,16 +152,24 @@ fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
     Ok(())
 }
 
-/// Appends in all lanes from where they were stopped. Returns how many records and payload bytes,
-/// and the time.
+/// What this process appended.
+struct Added {
+    records: u64,
+    bytes: u64,
+    /// How often a thread waited until something is durable.
+    waits: u64,
+    took: Duration,
+}
+
+/// Appends in all lanes from where they were stopped.
 fn go_on(
     log: &Log,
     next: &[u64],
     input: &Input,
     acks: &mut Acks,
     screen: &Screen,
-) -> Outcome<(u64, u64, Duration)> {
-    let (goal, written, appended) = (&Goal::new(), &AtomicU64::new(0), &AtomicU64::new(0));
+) -> Outcome<Added> {
+    let (goal, bytes, records) = (&Goal::new(), &AtomicU64::new(0), &AtomicU64::new(0));
     let lanes = thread::scope(|scope| {
         let start = |number: &u64| {
             let number = *number;
@@ -168,9 +177,9 @@ fn go_on(
                 let mut lane = Vec::new();
                 lanes::append(log, input, number, |ack| {
                     lane.push(ack);
-                    let bytes = acks::bytes_of(&ack, input);
-                    let bytes = written.fetch_add(bytes, Ordering::Relaxed) + bytes;
-                    let records = appended.fetch_add(ack.count, Ordering::Relaxed) + ack.count;
+                    let more = acks::bytes_of(&ack, input);
+                    let bytes = bytes.fetch_add(more, Ordering::Relaxed) + more;
+                    let records = records.fetch_add(ack.count, Ordering::Relaxed) + ack.count;
                     screen.update("this process", records, bytes);
                     Ok(if goal.is_reached(bytes) {
                         ControlFlow::Break(())
@@ -186,10 +195,12 @@ fn go_on(
     })?;
     let took = goal.elapsed();
     screen.clear();
+    let waits = (0..).zip(&lanes).map(|(lane, acks)| lanes::waits(lane, acks.len() as u64)).sum();
     for ack in lanes.into_iter().flatten() {
         acks.add(ack, input);
     }
-    Ok((appended.load(Ordering::Relaxed), written.load(Ordering::Relaxed), took))
+    let [records, bytes] = [records, bytes].map(|sum| sum.load(Ordering::Relaxed));
+    Ok(Added { records, bytes, waits, took })
 }
 
 fn replay_all(log: &Log, records: u64) -> Outcome<()> {

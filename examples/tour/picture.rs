@@ -6,8 +6,8 @@ use stratalog::{Log, SegmentInfo, SegmentState};
 
 const BAR_COLUMNS: u64 = 26;
 /// Of a longer log, the segments between the first and the last ones are left out.
-const FIRST_ROWS: usize = 2;
-const LAST_ROWS: usize = 6;
+const FIRST_ROWS: usize = 1;
+const LAST_ROWS: usize = 5;
 
 /// Prints the picture: `#` is written, `.` is prepared for what comes.
 pub(crate) fn draw(log: &Log) {
@@ -29,14 +29,10 @@ pub(crate) fn draw(log: &Log) {
         let row = format!("  {:020} {} {}", segment.base, bar(segment), names.join(" "));
         println!("{}", row.trim_end());
     }
-    for (name, lsn) in marks {
-        let elsewhere = if segments.iter().any(|segment| is_in(segment, lsn.get())) {
-            ""
-        } else {
-            ", where the next segment will begin"
-        };
-        println!("  {name:>20} at {lsn}{elsewhere}");
-    }
+    let all = marks.map(|(name, lsn)| format!("{name} {lsn}")).join(", ");
+    // The segment at which the log goes on may not be there yet.
+    let is_there = segments.iter().any(|segment| is_in(segment, log.committed().get()));
+    println!("  {all}{}", if is_there { "" } else { ": the next segment" });
 }
 
 /// Full, free, and where a segment was sealed early, unused.
@@ -46,10 +42,11 @@ fn bar(segment: &SegmentInfo) -> String {
         SegmentState::Active => ("active", '.'),
         SegmentState::Spare => ("spare ", '.'),
     };
-    // To the nearest column.
+    // To the nearest column; what is written at all shows.
+    let written = segment.end.get() - segment.base;
     let used = match segment.state {
         SegmentState::Spare => 0,
-        _ => ((segment.end.get() - segment.base) * BAR_COLUMNS * 2 / segment.bytes).div_ceil(2),
+        _ => (written * BAR_COLUMNS * 2 / segment.bytes).div_ceil(2).max(1),
     };
     let column = |column| if column < used { '#' } else { free };
     let bar: String = (0..BAR_COLUMNS).map(column).collect();

@@ -72,6 +72,7 @@ pub(crate) fn write_and_kill(
     while { lines.read_line(&mut line)? } > 0 {
         // The kill may have cut the last word short.
         if line.ends_with('\n') {
+            // Starting a process is none of the work.
             if acks.records == 0 {
                 goal = Goal::new();
             }
