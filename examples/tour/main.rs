@@ -126,7 +126,8 @@ fn stops(dir: &Path, input_file: &Path, input: &Input) -> Outcome<()> {
     let added = go_on(&log, &found.next, input, &mut acks, screen)?;
     println!("{}", speed("append, four threads", added.records, added.bytes, added.took));
     let stats = log.stats();
-    println!("  {} waits for a sync shared {}\n", grouped(added.waits), grouped(stats.syncs));
+    let (waits, syncs) = (grouped(added.waits), grouped(stats.syncs));
+    println!("  {waits} times a thread waited for a sync; {syncs} syncs served them\n");
     picture::draw(&log);
     let began = Instant::now();
     log.close()?;

@@ -14,7 +14,7 @@ const CALLS_PER_LOOK: u32 = 64;
 
 /// How much each of the two writing processes writes, in bytes of payload, and for how long at most.
 const GOAL_BYTES: u64 = 100 << 20;
-const GOAL_TIME: Duration = Duration::from_millis(1000);
+const GOAL_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) struct Screen {
     is_terminal: bool,

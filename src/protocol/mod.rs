@@ -33,8 +33,8 @@ mod watermark;
 
 pub(crate) use commit::Run;
 pub(crate) use layout::Extent;
-use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
+use reserve::{Claim, Refusal};
 pub(crate) use tail::State;
 
 use layout::Layout;
