@@ -82,10 +82,10 @@ fn tour(path: &Path) -> Outcome<()> {
     let input = Input::collect(path)?;
     let folder = tempfile::tempdir()?;
     println!(
-        "input: {} lines in {} files, {} KB each time round{}",
+        "input: {} lines and {} KB in {} files, again and again{}",
         grouped(input.records() as u64),
+        grouped(input.bytes().div_ceil(1000) as u64),
         input.files,
-        input.bytes() / 1000,
         if input.is_cut { " (there is more, which is left out)" } else { "" },
     );
     let input_file = folder.path().join("input");
