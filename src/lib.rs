@@ -45,7 +45,7 @@
 //! - [`Error`]: each variant says what to do about it.
 //! - [`storage::Storage`]: where the files are. Write one to inject faults, or take
 //!   [`storage::MemoryStorage`] for tests.
-//! - [`format`]: what lies on disk, as pure functions, for tools that read it without a log.
+//! - [`mod@format`]: what lies on disk, as pure functions, for tools that read it without a log.
 
 /// Compiles the example of the README.
 #[cfg(doctest)]
