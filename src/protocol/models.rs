@@ -236,7 +236,8 @@ fn three_appenders_hand_the_lead_over() {
 #[test]
 fn a_roll_pads_links_and_loses_nothing() {
     model(|| {
-        let next = Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 40 };
+        let next =
+            Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 40 };
         let log = Log::new(40, 64, DiskState { spares: vec![next], ..DiskState::default() });
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.append(&[1; 8]).unwrap());
@@ -250,7 +251,8 @@ fn a_roll_pads_links_and_loses_nothing() {
 #[test]
 fn a_sync_across_a_roll_covers_both_segments() {
     model(|| {
-        let next = Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 24 };
+        let next =
+            Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 24 };
         let log = Log::new(24, 64, DiskState { spares: vec![next], ..DiskState::default() });
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.durable(&[1; 8]).unwrap());
