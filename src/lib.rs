@@ -19,6 +19,12 @@ mod segment;
 #[cfg(not(stratalog_loom))]
 mod append;
 
+#[cfg(not(stratalog_loom))]
+mod read;
+
 pub use error::{Corruption, Error, NotALog, Op, Result};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};
+
+#[cfg(not(stratalog_loom))]
+pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};

@@ -24,8 +24,9 @@ pub(crate) struct Segment {
     file: Mutex<Option<Arc<dyn StorageFile>>>,
     /// The map, while anyone reads it.
     region: Mutex<Weak<Region>>,
-    /// Frame boundaries found so far, for the reading floor: one in every so many bytes.
-    pub(crate) marks: Mutex<Vec<u64>>,
+    /// Stretches of frames, from boundary to boundary, that were checked. Ascending and disjoint;
+    /// kept by the reading floor.
+    pub(crate) checked: Mutex<Vec<Range<u64>>>,
 }
 
 impl Segment {
@@ -44,7 +45,7 @@ impl Segment {
             name: segment_name(base),
             file: Mutex::new(file),
             region: Mutex::new(Weak::new()),
-            marks: Mutex::new(Vec::new()),
+            checked: Mutex::new(Vec::new()),
         })
     }
 
@@ -75,7 +76,12 @@ impl Segment {
     /// The file's bytes as memory, mapped on the first call and kept while anyone holds it. Where
     /// the storage has no maps, and where `copy` is asked for, the bytes below `end` are read into
     /// memory of our own.
-    pub(crate) fn region(&self, storage: &dyn Storage, end: u64, copy: bool) -> Result<Arc<Region>> {
+    pub(crate) fn region(
+        &self,
+        storage: &dyn Storage,
+        end: u64,
+        copy: bool,
+    ) -> Result<Arc<Region>> {
         if copy {
             return self.copied(storage, end);
         }

@@ -1,0 +1,146 @@
+//! [`Area`]: the frames of one segment, as far as one snapshot may see them, as memory.
+//!
+//! Invariant: no slice reaches beyond the end of the area, and each byte that is about to be read was
+//! populated before, or lies in memory of our own. A region that a slice came from is kept as long as
+//! the snapshot.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::Lsn;
+use crate::error::{Corruption, Error, Result};
+use crate::format::{FRAME_HEADER_BYTES, LogId, Salt};
+use crate::read::options::ReadOptions;
+use crate::segment::segment::Segment;
+use crate::segment::set::SegmentSet;
+use crate::storage::{Region, Storage};
+
+/// What a snapshot holds: the segments, the range of addresses, and the memory used so far.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) set: Arc<SegmentSet>,
+    pub(super) id: LogId,
+    pub(super) salt: Salt,
+    /// Everything below is committed.
+    pub(super) end: u64,
+    pub(super) options: ReadOptions,
+    /// One for each segment of the set.
+    memory: Box<[Memory]>,
+}
+
+/// The memory of one segment. Each is obtained once; an error is not kept.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The map, or what the storage gives instead.
+    mapped: OnceLock<Arc<Region>>,
+    /// A copy, where it is asked for, and where the map could not be populated.
+    copied: OnceLock<Arc<Region>>,
+}
+
+impl Pinned {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        set: Arc<SegmentSet>,
+        id: LogId,
+        end: u64,
+        options: ReadOptions,
+    ) -> Self {
+        let memory = set.segments.iter().map(|_| Memory::default()).collect();
+        Self { storage, set, id, salt: Salt::new(&id), end, options, memory }
+    }
+
+    /// The frames of the segment at `index` of the set; `None` behind the last one that has any.
+    pub(super) fn area(&self, index: usize) -> Option<Area<'_>> {
+        let segment = self.set.segments.get(index)?;
+        let memory = self.memory.get(index)?;
+        let start = segment.start();
+        let end = segment.end.min(self.end);
+        (start < self.end).then_some(Area { pinned: self, segment, memory, start, end })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Area<'a> {
+    pub(super) pinned: &'a Pinned,
+    pub(super) segment: &'a Segment,
+    memory: &'a Memory,
+    /// Where the segment's first frame lies.
+    pub(super) start: u64,
+    /// Where its frames end, or what the snapshot may see of them.
+    pub(super) end: u64,
+}
+
+impl<'a> Area<'a> {
+    /// The first address in it that is kept.
+    pub(super) fn first(&self) -> u64 {
+        self.start.max(self.pinned.set.head)
+    }
+
+    /// Whether no frame can begin at `at`, the end of another one: all were seen, or what is left of
+    /// the segment is too small.
+    pub(super) fn ends_at(&self, at: u64) -> bool {
+        match self.end.checked_sub(at) {
+            None | Some(0) => true,
+            Some(rest) => rest < FRAME_HEADER_BYTES && self.end == self.segment.end,
+        }
+    }
+
+    /// The bytes from the first frame until `until`, of which those from `from` on are about to be
+    /// read.
+    pub(super) fn bytes(&self, from: u64, until: u64) -> Result<&'a [u8]> {
+        let until = until.min(self.end);
+        if !self.pinned.options.copy && self.memory.copied.get().is_none() {
+            let region = self.mapped()?;
+            let wanted = self.segment.offsets(from.min(until)..until);
+            if region.len() < wanted.end {
+                return Err(self.too_short(region));
+            }
+            // Where a map can't be read, a plain read may tell why, or even succeed.
+            if region.populate(wanted).is_ok() {
+                return self.slice(region, until);
+            }
+        }
+        self.slice(self.copied()?, until)
+    }
+
+    fn slice(&self, region: &'a Region, until: u64) -> Result<&'a [u8]> {
+        let wanted = self.segment.offsets(self.start..until.max(self.start));
+        region.slice(wanted).ok_or_else(|| self.too_short(region))
+    }
+
+    fn mapped(&self) -> Result<&'a Region> {
+        self.obtain(&self.memory.mapped, false)
+    }
+
+    fn copied(&self) -> Result<&'a Region> {
+        self.obtain(&self.memory.copied, true)
+    }
+
+    /// Two threads may obtain it at once; one of the two is kept.
+    fn obtain(&self, kept: &'a OnceLock<Arc<Region>>, copy: bool) -> Result<&'a Region> {
+        if let Some(region) = kept.get() {
+            return Ok(region);
+        }
+        let region = self.segment.region(&*self.pinned.storage, self.end, copy)?;
+        Ok(kept.get_or_init(|| region))
+    }
+
+    /// The error of a frame at `at`.
+    pub(super) fn corrupt(&self, at: u64, reason: Corruption) -> Error {
+        Error::Corrupt {
+            path: self.pinned.storage.path(&self.segment.name),
+            offset: at.saturating_sub(self.segment.base),
+            lsn: Some(Lsn::new(at)),
+            reason,
+        }
+    }
+
+    fn too_short(&self, region: &Region) -> Error {
+        Error::Corrupt {
+            path: self.pinned.storage.path(&self.segment.name),
+            offset: region.len(),
+            lsn: self.segment.base.checked_add(region.len()).map(Lsn::new),
+            reason: Corruption::FileLength { expected: self.segment.bytes, found: region.len() },
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! [`Iter`]: the records of a snapshot, in append order.
+//!
+//! Invariant: every address from where it began is passed once: its frame is yielded, stepped over
+//! as no record, reported as an error, or counted as skipped.
+
+use std::iter::FusedIterator;
+
+use crate::error::{Error, Result};
+use crate::format::Kind;
+use crate::read::area::{Area, Pinned};
+use crate::read::record::Record;
+use crate::read::walk::Walk;
+
+/// An iterator over the records of a [`Snapshot`](crate::Snapshot), in append order.
+///
+/// It ends after the first error, unless
+/// [`skip_damage`](crate::ReadOptions::skip_damage) is set: then damage is passed and counted by
+/// [`skipped_bytes`](Self::skipped_bytes), and only what the operating system could not read is an
+/// error, after which the next segment follows.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    /// The segment that is walked; none at the end.
+    walk: Option<Walk<'a>>,
+    pinned: &'a Pinned,
+    /// The segment after it, and the one to end before.
+    next: usize,
+    stop: usize,
+    skipped_bytes: u64,
+}
+
+impl<'a> Iter<'a> {
+    /// The records of the segments `from..stop` of the set.
+    pub(super) fn over(pinned: &'a Pinned, from: usize, stop: usize) -> Self {
+        let mut iter = Self { walk: None, pinned, next: from, stop, skipped_bytes: 0 };
+        iter.go_on();
+        iter
+    }
+
+    /// The records from `at` on, a boundary in the segment `index` of the set.
+    pub(super) fn starting(pinned: &'a Pinned, area: Area<'a>, index: usize, at: u64) -> Self {
+        let walk = Some(Walk::new(area, at, pinned.options.verify));
+        Self { walk, pinned, next: index + 1, stop: usize::MAX, skipped_bytes: 0 }
+    }
+
+    /// How many bytes were passed because they are damaged, so far. 0 unless
+    /// [`skip_damage`](crate::ReadOptions::skip_damage) is set.
+    pub fn skipped_bytes(&self) -> u64 {
+        self.skipped_bytes
+    }
+
+    /// Begins the next segment.
+    fn go_on(&mut self) {
+        let area = (self.next < self.stop).then(|| self.pinned.area(self.next)).flatten();
+        self.next = self.next.saturating_add(1);
+        self.walk = area.map(|area| Walk::new(area, area.first(), self.pinned.options.verify));
+    }
+
+    /// What to yield for an error, if anything.
+    #[cold]
+    fn failed(&mut self, error: Error) -> Option<Error> {
+        let walk = self.walk.as_mut()?;
+        if !self.pinned.options.skip_damage {
+            self.walk = None;
+            return Some(error);
+        }
+        let skipped = match error {
+            Error::Corrupt { .. } => walk.skip(),
+            other => Err(other),
+        };
+        match skipped {
+            Ok(bytes) => {
+                self.skipped_bytes += bytes;
+                None
+            }
+            Err(error) => {
+                self.skipped_bytes += walk.area().end.saturating_sub(walk.at());
+                self.go_on();
+                (!matches!(error, Error::Corrupt { .. })).then_some(error)
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Result<Record<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.walk.as_mut()?.next() {
+                Ok(Some(frame)) if frame.header.kind == Kind::Record => {
+                    return Some(Ok(Record::of(&frame)));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => self.go_on(),
+                Err(error) => {
+                    if let Some(error) = self.failed(error) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl FusedIterator for Iter<'_> {}
