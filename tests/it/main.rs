@@ -6,9 +6,17 @@
 #![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod evidence;
 #[cfg(test)]
 mod failure;
 #[cfg(test)]
@@ -19,5 +27,9 @@ mod kill;
 mod model;
 #[cfg(test)]
 mod no_space;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod tap;
