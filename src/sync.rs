@@ -43,7 +43,38 @@ mod imp {
 mod imp {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    pub(crate) use loom::thread::yield_now;
+
+    /// A thread that can be parked. loom's own loses a token when the thread blocks on a mutex
+    /// between being unparked and parking, so the token is kept here.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Thread(std::sync::Arc<(Mutex<bool>, loom::sync::Condvar)>);
+
+    loom::thread_local! {
+        static CURRENT: Thread =
+            Thread(std::sync::Arc::new((Mutex::new(false), loom::sync::Condvar::new())));
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(Clone::clone)
+    }
+
+    pub(crate) fn park() {
+        let thread = current();
+        let (token, changed) = &*thread.0;
+        let mut token = token.lock();
+        while !std::mem::take(&mut *token) {
+            token = changed.wait(token).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            let (token, changed) = &*self.0;
+            *token.lock() = true;
+            changed.notify_one();
+        }
+    }
 
     /// loom's mutex behind the interface of `parking_lot`'s, which has no poisoning.
     #[derive(Debug)]

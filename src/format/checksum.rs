@@ -18,6 +18,12 @@ impl Salt {
         Self(crc32c::crc32c(&id.bytes()))
     }
 
+    /// The CRC-32C of the log id alone.
+    #[inline]
+    pub(super) const fn id_crc(self) -> u32 {
+        self.0
+    }
+
     /// Returns the CRC-32C of the log id followed by the 8 little-endian bytes of `address`.
     #[inline]
     pub fn at(self, address: u64) -> u32 {

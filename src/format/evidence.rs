@@ -18,7 +18,8 @@ pub struct Evidence {
 /// Looks at every 8-byte step from `from` on for a valid frame whose watermark lies above `above`, and
 /// returns the first. `bytes` are a segment's frames area from the address `start` on.
 ///
-/// Takes time in proportion to the bytes, whatever they are, and less memory than a quarter of them.
+/// Takes time in proportion to the bytes, whatever they are, and at most little more than half as much
+/// memory again.
 pub fn evidence(bytes: &[u8], start: u64, from: u64, above: u64, salt: Salt) -> Option<Evidence> {
     let proves = |lsn, header: &super::frame::FrameHeader| {
         header.watermark(lsn).filter(|watermark| *watermark > above)

@@ -58,8 +58,7 @@ impl FrameHeader {
     /// over header bytes 4 to 16.
     #[inline]
     pub fn expected_checksum(self, payload_crc: u32, salt_at: u32) -> u32 {
-        let [_, _, _, _, covered @ ..] = self.encode();
-        crc32c::crc32c_append(payload_crc ^ salt_at, &covered)
+        checksum_of(&self.encode(), payload_crc, salt_at)
     }
 
     /// Encodes the header.
@@ -138,6 +137,14 @@ impl FrameHeader {
             back => lsn.checked_sub(u64::from(back) * 8),
         }
     }
+}
+
+/// Computes the checksum that an encoded header should have: see
+/// [`expected_checksum`](FrameHeader::expected_checksum). Encoding it again for that takes longer.
+#[inline]
+pub(crate) fn checksum_of(encoded: &[u8; 16], payload_crc: u32, salt_at: u32) -> u32 {
+    let [_, _, _, _, covered @ ..] = encoded;
+    crc32c::crc32c_append(payload_crc ^ salt_at, covered)
 }
 
 /// The size of a frame with a payload of `len` bytes: its header, and the payload filled up to 8.

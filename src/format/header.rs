@@ -79,7 +79,8 @@ mod tests {
         let mut bytes = header().encode();
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(SegmentHeader::decode(&bytes).is_err(), "bit {bit}");
+            let refused = SegmentHeader::decode(&bytes).unwrap_err();
+            assert!(!matches!(refused, Defect::Version { .. }), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header()));

@@ -34,8 +34,8 @@ impl Frame<'_> {
 ///
 /// # Errors
 ///
-/// As [`header_at`]; [`Defect::Checksum`]; and [`Defect::Malformed`] where the bytes between the
-/// payload and the next multiple of 8 are not zero. A padding's body is not looked at.
+/// As [`header_at`]; [`Defect::Malformed`] where the bytes between the payload and the next multiple
+/// of 8 are not zero; [`Defect::Checksum`]. A padding's body is not looked at.
 pub fn frame_at(bytes: &[u8], start: u64, lsn: u64, salt: Salt) -> Result<Frame<'_>, Defect> {
     let header = header_at(bytes, start, lsn)?;
     let body = || {
@@ -48,12 +48,12 @@ pub fn frame_at(bytes: &[u8], start: u64, lsn: u64, salt: Salt) -> Result<Frame<
         Kind::Padding => (&[][..], &[][..]),
         Kind::Record | Kind::Link => body().ok_or(Defect::Malformed)?,
     };
+    if filler.iter().any(|byte| *byte != 0) {
+        return Err(Defect::Malformed);
+    }
     let expected = header.expected_checksum(payload_crc(payload), salt.at(lsn));
     if header.checksum != expected {
         return Err(Defect::Checksum { expected, found: header.checksum });
-    }
-    if filler.iter().any(|byte| *byte != 0) {
-        return Err(Defect::Malformed);
     }
     Ok(Frame { lsn, header, payload })
 }

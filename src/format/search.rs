@@ -3,17 +3,19 @@
 //! Invariant: it gives what checking the frame at every 8-byte step gives, and takes time in
 //! proportion to the bytes, whatever they are.
 //!
-//! 1. Blocks of bytes in which no second word could be a header's are passed over, many at a time:
+//! 1. Blocks of words none of which could be a header's second are passed over, many words at a time:
 //!    zeros, text, random bytes.
-//! 2. A header whose fields, length or question is wrong is passed over.
-//! 3. The payload's CRC is computed: directly as long as it is short or all of them together come to
-//!    few times the bytes, and from then on by [`RangeCrc`], since frames in frames, whose lengths
-//!    overlap at every step, would take quadratic time.
+//! 2. In what is left, headers whose fields, length or answer are wrong are passed over.
+//! 3. The others' payloads are summed: directly as long as they are short, or together come to few
+//!    times the bytes. From then on by [`RangeCrc`], since frames in frames, which may overlap at
+//!    every step, would take quadratic time.
+//! 4. What seems right is checked again as any frame is.
 
 use super::checksum::{Salt, payload_crc};
 use super::frame::{FrameHeader, Kind};
 use super::layout::FRAME_HEADER_LEN;
-use super::range_crc::RangeCrc;
+use super::polynomial::step;
+use super::range_crc::{RangeCrc, RangeEnd, Word};
 use super::scan::frame_at;
 
 /// A payload of at most so many bytes is always summed directly: that is no dearer than [`RangeCrc`].
@@ -22,8 +24,7 @@ const SHORT: usize = 64;
 const DIRECT_PASSES: usize = 2;
 /// How many words are looked at together.
 const BLOCK_WORDS: usize = 64;
-
-type Word = [u8; 8];
+const HEADER_WORDS: usize = FRAME_HEADER_LEN / 8;
 
 /// Finds the first valid frame from `from` on, in steps of 8, that `accept` accepts.
 pub(super) fn find(
@@ -33,78 +34,127 @@ pub(super) fn find(
     salt: Salt,
     accept: impl Fn(u64, &FrameHeader) -> bool,
 ) -> Option<(u64, FrameHeader)> {
-    let (words, _) = bytes.as_chunks::<8>();
-    let skipped = usize::try_from(from.saturating_sub(start).div_ceil(8)).ok()?;
-    let mut summing =
-        Summing { bytes, direct: bytes.len().saturating_mul(DIRECT_PASSES), crcs: None };
-    let mut index = skipped;
-    // The second words of all headers, a block at a time.
-    for block in words.get(skipped.checked_add(1)?..)?.chunks(BLOCK_WORDS) {
-        if block.iter().fold(false, |any, word| any | may_be_second(*word)) {
-            for (at, second) in (index..).zip(block).filter(|(_, word)| may_be_second(**word)) {
-                let lsn = start.checked_add(at as u64 * 8)?;
-                let Some(header) = words.get(at).and_then(|first| decode(*first, *second)) else {
-                    continue;
-                };
-                if accept(lsn, &header)
-                    && summing.is_right(at * 8, &header, salt.at(lsn)) == Some(true)
-                    && frame_at(bytes, start, lsn, salt).is_ok()
-                {
-                    return Some((lsn, header));
-                }
+    let mut search = Search::new(bytes, start, salt);
+    let mut at = usize::try_from(from.saturating_sub(start).div_ceil(8)).ok()?;
+    let mut candidates = Vec::with_capacity(BLOCK_WORDS);
+    for seconds in search.words.get(at.checked_add(1)?..)?.chunks(BLOCK_WORDS) {
+        if seconds.iter().fold(false, |any, word| any | may_be_second(*word)) {
+            let decoded = (at..).zip(seconds).filter_map(|(at, word)| search.candidate(at, *word));
+            candidates.clear();
+            candidates.extend(decoded.filter(|found| accept(found.lsn, &found.header)));
+            if let Some(found) = search.first_valid(&candidates) {
+                return Some((found.lsn, found.header));
             }
         }
-        index += block.len();
+        at += seconds.len();
     }
     None
 }
 
-/// Whether kind, flags and reserved bits are those of a header. Written so that it is computed for
-/// several words at once.
+/// Whether kind, flags and reserved bits are those of a header. No branches, so that it is computed
+/// for several words at once.
 #[inline]
 fn may_be_second(word: Word) -> bool {
     let [kind, flags, zero, zero_too, ..] = word;
     let low = u32::from_le_bytes([kind, flags, zero, zero_too]);
-    low.wrapping_sub(1) < 3 || low == 0x101
+    matches!(low, 0x001..=0x003 | 0x101)
 }
 
-#[inline]
-fn decode(first: Word, second: Word) -> Option<FrameHeader> {
-    let both = u128::from(u64::from_le_bytes(first)) | u128::from(u64::from_le_bytes(second)) << 64;
-    FrameHeader::decode(both.to_le_bytes()).ok()
+/// A header that decodes, and whose frame ends within the bytes.
+#[derive(Clone, Copy)]
+struct Candidate {
+    lsn: u64,
+    /// The word where the payload begins.
+    payload: usize,
+    /// The length of what is summed, in bytes: nothing of a padding.
+    len: usize,
+    header: FrameHeader,
+    /// The header's second word, little endian.
+    second: u64,
 }
 
-struct Summing<'a> {
+struct Search<'a> {
     bytes: &'a [u8],
+    words: &'a [Word],
+    start: u64,
+    salt: Salt,
     /// How many bytes may still be summed directly.
     direct: usize,
-    crcs: Option<RangeCrc<'a>>,
+    /// Made when that is used up.
+    crcs: Option<RangeCrc>,
+    ends: Vec<RangeEnd>,
 }
 
-impl Summing<'_> {
-    /// Whether the frame at `offset` ends within the bytes, and has the right checksum and filler.
-    /// `None` where it does not end there.
-    fn is_right(&mut self, offset: usize, header: &FrameHeader, salt_at: u32) -> Option<bool> {
-        let from = offset.checked_add(FRAME_HEADER_LEN)?;
-        let len = usize::try_from(header.len).ok()?;
-        let body = self.bytes.get(from..)?.get(..len.checked_next_multiple_of(8)?)?;
-        if header.kind == Kind::Padding {
-            return Some(header.checksum == header.expected_checksum(0, salt_at));
-        }
-        let (payload, filler) = body.split_at_checked(len)?;
-        if filler.iter().any(|byte| *byte != 0) {
-            return Some(false);
-        }
-        let crc = if len <= SHORT {
-            payload_crc(payload)
-        } else if let Some(left) = self.direct.checked_sub(len) {
-            self.direct = left;
-            payload_crc(payload)
-        } else {
-            self.crcs.get_or_insert_with(|| RangeCrc::new(self.bytes)).crc(from, len)?
-        };
-        Some(header.checksum == header.expected_checksum(crc, salt_at))
+impl<'a> Search<'a> {
+    fn new(bytes: &'a [u8], start: u64, salt: Salt) -> Self {
+        let (words, _) = bytes.as_chunks();
+        let direct = bytes.len().saturating_mul(DIRECT_PASSES);
+        Self { bytes, words, start, salt, direct, crcs: None, ends: Vec::new() }
     }
+
+    #[inline]
+    fn candidate(&self, at: usize, second: Word) -> Option<Candidate> {
+        if !may_be_second(second) {
+            return None;
+        }
+        let first = u64::from_le_bytes(*self.words.get(at)?);
+        let second = u64::from_le_bytes(second);
+        let both = u128::from(first) | u128::from(second) << 64;
+        let header = FrameHeader::decode(both.to_le_bytes()).ok()?;
+        let payload = at + HEADER_WORDS;
+        let len = usize::try_from(header.len).ok()?;
+        if len.div_ceil(8) > self.words.len().checked_sub(payload)? {
+            return None;
+        }
+        let len = if header.kind == Kind::Padding { 0 } else { len };
+        let lsn = self.start.checked_add(u64::try_from(at * 8).ok()?)?;
+        Some(Candidate { lsn, payload, len, header, second })
+    }
+
+    fn first_valid(&mut self, candidates: &[Candidate]) -> Option<Candidate> {
+        if self.crcs.is_none() {
+            let long = candidates.iter().map(|found| found.len).filter(|len| *len > SHORT);
+            match self.direct.checked_sub(long.fold(0, usize::saturating_add)) {
+                Some(left) => self.direct = left,
+                None => self.crcs = Some(RangeCrc::new(self.words)),
+            }
+        }
+        self.ends.clear();
+        self.ends.extend(candidates.iter().map(|found| {
+            let end = self.crcs.as_ref().and_then(|crcs| crcs.end(found.payload, found.len));
+            end.unwrap_or_default()
+        }));
+        let right = |(found, end): &(&Candidate, &RangeEnd)| {
+            self.has_right_checksum(found, **end) == Some(true)
+                && frame_at(self.bytes, self.start, found.lsn, self.salt).is_ok()
+        };
+        candidates.iter().zip(&self.ends).find(right).map(|(found, _)| *found)
+    }
+
+    /// Whether the checksum is right, provided that the filler behind the payload is zero.
+    #[inline]
+    fn has_right_checksum(&self, found: &Candidate, end: RangeEnd) -> Option<bool> {
+        let crc = match &self.crcs {
+            Some(crcs) if found.len > SHORT => crcs.crc_if_filled(found.payload, found.len, end)?,
+            _ => payload_crc(self.words.get(found.payload..)?.as_flattened().get(..found.len)?),
+        };
+        let salted = crc ^ salt_at(self.salt, found.lsn);
+        Some(found.header.checksum == expected_checksum(&found.header, found.second, salted))
+    }
+}
+
+/// [`Salt::at`], inlined.
+#[inline]
+fn salt_at(salt: Salt, lsn: u64) -> u32 {
+    !step(!salt.id_crc(), lsn)
+}
+
+/// [`FrameHeader::expected_checksum`], inlined.
+#[inline]
+fn expected_checksum(header: &FrameHeader, second: u64, salted: u32) -> u32 {
+    // Zeros before anything count for nothing, so the four bytes of the length can be a step's last.
+    let with_len = step(0, u64::from(header.len ^ !salted) << 32);
+    !step(with_len, second)
 }
 
 #[cfg(test)]

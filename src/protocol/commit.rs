@@ -25,7 +25,7 @@ pub(crate) struct Run {
 
 /// A run is not longer than this unless one batch is. Large enough to make the call's cost vanish,
 /// small enough that the appenders waiting behind it see progress.
-const RUN_BYTES: u64 = 256 << 10;
+const RUN_BYTES: u64 = if cfg!(stratalog_loom) { 8 } else { 256 << 10 };
 
 /// How much of a frame is written: of padding only the header.
 fn written_bytes(header: FrameHeader) -> u64 {
@@ -65,7 +65,7 @@ impl Protocol {
             }
             if rounds > 1 {
                 self.commit_lead.abandon();
-                self.commit_waiters.nudge();
+                self.commit_waiters.nudge(self.committed());
                 break;
             }
         }

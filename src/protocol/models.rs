@@ -208,14 +208,28 @@ fn a_batch_is_committed_whole() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
         let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
-            let (at, end) = other.batch(&[&[1; 8], &[2; 8]]).unwrap();
-            (at, end)
-        });
-        log.append(&[3; 8]).unwrap();
+        let thread = thread::spawn(move || other.batch(&[&[1; 8], &[2; 8]]).unwrap());
         let committed = log.protocol.committed();
         let (at, end) = thread.join().unwrap();
         assert!(committed <= at || committed >= end, "committed never lies inside a batch");
+    });
+}
+
+#[test]
+fn three_appenders_hand_the_lead_over() {
+    model(|| {
+        let log = Log::new(1024, 128, DiskState::default());
+        let threads: Vec<_> = (1..3)
+            .map(|number| {
+                let other = Arc::clone(&log);
+                thread::spawn(move || other.append(&[number; 8]).unwrap())
+            })
+            .collect();
+        log.append(&[0; 8]).unwrap();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(log.records().len(), 3);
     });
 }
 

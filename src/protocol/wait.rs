@@ -87,7 +87,7 @@ impl Protocol {
             }
         };
         if let Some(ticket) = ticket {
-            waiters.leave(&ticket, watermark.get());
+            waiters.leave(&ticket);
         }
         result
     }
@@ -112,7 +112,7 @@ impl Protocol {
             }
             if rounds > 1 {
                 self.sync_lead.abandon();
-                self.sync_waiters.nudge();
+                self.sync_waiters.nudge(self.durable());
                 break;
             }
         }

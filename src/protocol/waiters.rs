@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::sync::{AtomicU64, Mutex, Ordering, Thread, current};
 
 /// How many are woken by one thread.
-const WOKEN_AT_ONCE: usize = 2;
+const WOKEN_AT_ONCE: usize = if cfg!(stratalog_loom) { 1 } else { 2 };
 
 #[derive(Debug)]
 struct Waiter {
@@ -25,6 +25,26 @@ struct List {
     /// Ascending by target; arrivals mostly belong at the end.
     waiters: VecDeque<Waiter>,
     next_id: u64,
+    /// The highest watermark that a leader came with. Who wakes others on a leader's behalf goes by
+    /// it: what it has read of the watermark itself may be older.
+    covered: u64,
+}
+
+impl List {
+    /// Takes out the lowest that are covered, as many as one thread wakes.
+    fn take_covered(&mut self) -> [Option<Waiter>; WOKEN_AT_ONCE] {
+        let mut woken = [const { None }; WOKEN_AT_ONCE];
+        for place in &mut woken {
+            if self.waiters.front().is_some_and(|waiter| waiter.target <= self.covered) {
+                *place = self.waiters.pop_front();
+            }
+        }
+        woken
+    }
+}
+
+fn wake(waiters: impl IntoIterator<Item = Waiter>) {
+    waiters.into_iter().for_each(|waiter| waiter.thread.unpark());
 }
 
 #[derive(Debug)]
@@ -45,7 +65,7 @@ impl Waiters {
     pub(crate) fn new() -> Self {
         Self {
             lowest: AtomicU64::new(u64::MAX),
-            list: Mutex::new(List { waiters: VecDeque::new(), next_id: 0 }),
+            list: Mutex::new(List { waiters: VecDeque::new(), next_id: 0, covered: 0 }),
         }
     }
 
@@ -61,16 +81,17 @@ impl Waiters {
     }
 
     /// Takes the place back, if it is still there, and wakes others that are covered.
-    pub(crate) fn leave(&self, ticket: &Ticket, watermark: u64) {
+    pub(crate) fn leave(&self, ticket: &Ticket) {
         let mut list = self.list.lock();
         let from = list.waiters.partition_point(|waiter| waiter.target < ticket.target);
         let found = list.waiters.range(from..).position(|waiter| waiter.id == ticket.id);
         if let Some(offset) = found {
             list.waiters.remove(from + offset);
-            self.note_lowest(&list);
         }
+        let woken = list.take_covered();
+        self.note_lowest(&list);
         drop(list);
-        self.wake_covered(watermark);
+        wake(woken.into_iter().flatten());
     }
 
     /// Whether anyone waits. Relaxed: a read-modify-write of the lead stands between an arrival and
@@ -90,24 +111,24 @@ impl Waiters {
         if self.lowest.load(Ordering::Relaxed) > watermark {
             return;
         }
-        let mut woken = [const { None }; WOKEN_AT_ONCE];
         let mut list = self.list.lock();
-        for place in &mut woken {
-            if list.waiters.front().is_some_and(|waiter| waiter.target <= watermark) {
-                *place = list.waiters.pop_front();
-            }
-        }
+        list.covered = list.covered.max(watermark);
+        let woken = list.take_covered();
         self.note_lowest(&list);
         drop(list);
-        woken.into_iter().flatten().for_each(|waiter| waiter.thread.unpark());
+        wake(woken.into_iter().flatten());
     }
 
-    /// Lets the lowest look, covered or not: it is its turn to lead.
-    pub(crate) fn nudge(&self) {
+    /// Lets the lowest look that `watermark` does not cover: it is its turn to lead. The covered may
+    /// be in the list still, to be woken by each other.
+    pub(crate) fn nudge(&self, watermark: u64) {
         if !self.any() {
             return;
         }
-        let thread = self.list.lock().waiters.front().map(|waiter| waiter.thread.clone());
+        let list = self.list.lock();
+        let at = list.waiters.partition_point(|waiter| waiter.target <= watermark);
+        let thread = list.waiters.get(at).map(|waiter| waiter.thread.clone());
+        drop(list);
         if let Some(thread) = thread {
             thread.unpark();
         }
@@ -119,7 +140,7 @@ impl Waiters {
         let waiters = std::mem::take(&mut list.waiters);
         self.note_lowest(&list);
         drop(list);
-        waiters.into_iter().for_each(|waiter| waiter.thread.unpark());
+        wake(waiters);
     }
 
     fn note_lowest(&self, list: &List) {

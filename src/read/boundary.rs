@@ -22,7 +22,8 @@ use crate::read::area::Area;
 use crate::read::walk::Walk;
 
 /// How long a checked stretch is, in bytes, so also how far headers are walked for one address.
-pub(super) const STRETCH_BYTES: u64 = 64 << 10;
+/// Short in tests, so that small segments have many.
+const STRETCH_BYTES: u64 = if cfg!(test) { 256 } else { 64 << 10 };
 
 /// Where a walk came to that was to meet an address.
 #[derive(Debug)]

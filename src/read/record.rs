@@ -15,8 +15,12 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     #[inline]
+    pub(super) fn new(lsn: u64, next_lsn: u64, payload: &'a [u8]) -> Self {
+        Self { lsn, next_lsn, payload }
+    }
+
     pub(super) fn of(frame: &Frame<'a>) -> Self {
-        Self { lsn: frame.lsn, next_lsn: frame.end(), payload: frame.payload }
+        Self::new(frame.lsn, frame.end(), frame.payload)
     }
 
     /// The address that appending it returned.

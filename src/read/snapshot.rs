@@ -192,6 +192,11 @@ impl Snapshot {
         self.areas().map(|(index, area)| SnapshotSegment { index, area })
     }
 
+    #[cfg(test)]
+    pub(super) fn set(&self) -> &SegmentSet {
+        &self.pinned.set
+    }
+
     fn first_index(&self) -> usize {
         let head = self.pinned.set.head;
         self.pinned.set.segments.partition_point(|segment| segment.end <= head)

@@ -73,7 +73,8 @@ fn every_flipped_bit_of_a_slot_is_refused() {
     let mut slot = state().encode(7);
     for bit in 0..slot.len() * 8 {
         slot[bit / 8] ^= 1 << (bit % 8);
-        assert!(ControlState::decode(&slot).is_err(), "bit {bit}");
+        let refused = ControlState::decode(&slot).unwrap_err();
+        assert!(!matches!(refused, Defect::Version { .. }), "bit {bit}");
         slot[bit / 8] ^= 1 << (bit % 8);
     }
     assert_eq!(ControlState::decode(&slot), Ok((7, state())));

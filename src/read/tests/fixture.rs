@@ -153,6 +153,14 @@ impl Made {
         frames.map(|frame| (frame.lsn, frame.payload)).collect()
     }
 
+    /// The records, of which one has bits of one byte flipped.
+    pub(super) fn records_with(&self, lsn: u64, byte: usize, bits: u8) -> Vec<(u64, Vec<u8>)> {
+        let mut records = self.records();
+        let (_, payload) = records.iter_mut().find(|record| record.0 == lsn).unwrap();
+        payload[byte] ^= bits;
+        records
+    }
+
     pub(super) fn image(&self) -> Image {
         let mut image = Image::new();
         for MadeSegment { maker, .. } in &self.segments {
