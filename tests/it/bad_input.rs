@@ -116,7 +116,9 @@ fn the_largest_batch_fits_and_eight_bytes_more_do_not() {
         assert!(log.append_batch(&vec![[0_u8; 0]; 100_000]).is_err());
         assert_eq!(log.tail(), tail);
     }
-    assert!(records(&log).into_iter().map(|(_, payload)| payload).eq([batch.clone(), batch].concat()));
+    assert!(
+        records(&log).into_iter().map(|(_, payload)| payload).eq([batch.clone(), batch].concat())
+    );
 }
 
 #[test]
@@ -215,7 +217,10 @@ fn a_directory_of_other_files_is_not_a_log_and_stays_as_it_is() {
         }
         let before = listing(directory.path());
         let refusal = tiny().open(directory.path()).unwrap_err();
-        assert!(matches!(refusal, Error::NotALog { found: NotALog::OtherFiles, .. }), "{refusal:?}");
+        assert!(
+            matches!(refusal, Error::NotALog { found: NotALog::OtherFiles, .. }),
+            "{refusal:?}"
+        );
         assert_one_line(&refusal);
         assert!(refusal.to_string().contains(directory.path().to_str().unwrap()));
         assert_eq!(listing(directory.path()), before);

@@ -10,7 +10,7 @@ use stratalog::format::{BLOCK_BYTES, CONTROL_NAME, FileKind, classify};
 use stratalog::storage::{Image, MemoryStorage};
 use stratalog::{Corruption, Error, Log};
 
-use super::common::{Records, Tag, TINY, check_tags, open_image, read, records, tiny};
+use super::common::{Records, TINY, Tag, check_tags, open_image, read, records, tiny};
 use super::evidence::Layout;
 
 /// An undamaged disk, and what is on it.
@@ -310,11 +310,17 @@ fn no_valid_control_slot_beside_segments_is_refused() {
         }
         sample.judge(&damaged, "both slots damaged");
         let refused = open_image(&damaged).unwrap_err();
-        assert!(matches!(refused, Error::Corrupt { reason: Corruption::NoControl, .. }), "{refused:?}");
+        assert!(
+            matches!(refused, Error::Corrupt { reason: Corruption::NoControl, .. }),
+            "{refused:?}"
+        );
         damaged.remove(CONTROL_NAME);
         sample.judge(&damaged, "no control file");
         let refused = open_image(&damaged).unwrap_err();
-        assert!(matches!(refused, Error::Corrupt { reason: Corruption::NoControl, .. }), "{refused:?}");
+        assert!(
+            matches!(refused, Error::Corrupt { reason: Corruption::NoControl, .. }),
+            "{refused:?}"
+        );
     }
 }
 

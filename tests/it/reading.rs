@@ -97,8 +97,7 @@ fn an_address_that_recovery_cut_away_is_told_from_one_that_never_was() {
 /// The frame of a record, as the log itself would write it at an address.
 fn frame_image(id: LogId, lsn: u64, payload: &[u8]) -> Vec<u8> {
     let header = FrameHeader::new(Kind::Record, payload.len() as u32, false, 0);
-    let mut bytes =
-        header.sealed(payload_crc(payload), Salt::new(&id).at(lsn)).encode().to_vec();
+    let mut bytes = header.sealed(payload_crc(payload), Salt::new(&id).at(lsn)).encode().to_vec();
     bytes.extend_from_slice(payload);
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     bytes
