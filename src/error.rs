@@ -274,6 +274,8 @@ pub enum Corruption {
     BrokenBatch,
     /// Neither slot of the control file is valid, but there are segments.
     NoControl,
+    /// A segment that the log needs is not there.
+    MissingSegment,
 }
 
 /// What was found where a log was expected.
@@ -317,6 +319,7 @@ impl fmt::Display for Corruption {
             Self::NoControl => {
                 f.write_str("expected a valid slot, found none, though there are segments")
             }
+            Self::MissingSegment => f.write_str("expected a segment, found none"),
         }
     }
 }

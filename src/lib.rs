@@ -18,13 +18,20 @@ mod segment;
 
 #[cfg(not(stratalog_loom))]
 mod append;
-
 #[cfg(not(stratalog_loom))]
 mod read;
-
-pub use error::{Corruption, Error, NotALog, Op, Result};
-pub use lsn::Lsn;
-pub use options::{Options, RecoveryPolicy};
+#[cfg(not(stratalog_loom))]
+mod recover;
 
 #[cfg(not(stratalog_loom))]
+mod log;
+
+pub use error::{Corruption, Error, NotALog, Op, Result};
+#[cfg(not(stratalog_loom))]
+pub use log::{Log, SegmentInfo, SegmentState, Stats};
+pub use lsn::Lsn;
+pub use options::{Options, RecoveryPolicy};
+#[cfg(not(stratalog_loom))]
 pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
+#[cfg(not(stratalog_loom))]
+pub use recover::{CutReport, Damage, Recovery};

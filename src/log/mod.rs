@@ -247,11 +247,15 @@ impl Log {
     ///
     /// After a failed sync what was committed and not durable can't be trusted any more: a new
     /// snapshot's reads from the durable watermark on are [`Poisoned`](crate::Error::Poisoned).
+    ///
+    /// Damage is an error when it is read, or passed where the log was opened with
+    /// [`SkipCorrupt`](crate::RecoveryPolicy::SkipCorrupt).
     pub fn snapshot(&self) -> Snapshot {
-        self.snapshot_with(ReadOptions::new())
+        let skip = self.shared().policy == RecoveryPolicy::SkipCorrupt;
+        self.snapshot_with(ReadOptions::new().skip_damage(skip))
     }
 
-    /// Pins what is committed now, for reading with these options.
+    /// Pins what is committed now, for reading with these options, whatever the recovery policy.
     pub fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
         let appender = self.appender();
         let protocol = &appender.protocol;
@@ -260,10 +264,10 @@ impl Log {
         let set = appender.disk.segments.load();
         let cause = &appender.disk.cause;
         let poisoned = protocol.state() == Some(State::Poisoned);
-        let refused = (poisoned && cause.op() != Some(Op::Write))
-            .then(|| (protocol.durable(), cause.poisoned()));
-        let skip = options.skips_damage() || self.shared().policy == RecoveryPolicy::SkipCorrupt;
-        let options = options.skip_damage(skip);
+        // After a failed write what was committed is in the page cache as it was. After a failed
+        // sync the cache may fall back to what the disk holds.
+        let refused = (poisoned && cause.op() != Some(Op::Write)).then(|| cause.poisoned());
+        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
         let storage = Arc::clone(&appender.disk.storage);
         Snapshot::new(storage, set, protocol.id(), end, refused, options)
     }

@@ -9,6 +9,9 @@
 use crate::format::{LINK_FRAME_BYTES, frames_start};
 use crate::sync::{AtomicU64, Ordering};
 
+/// What a log's first segment has for the base and end of the one before it.
+pub(crate) const NO_SEGMENT: u64 = u64::MAX;
+
 /// The frames area of one attached segment, and what its link says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -16,7 +19,7 @@ pub(crate) struct Extent {
     pub(crate) base: u64,
     /// The end of its frames area: where its trailer block begins.
     pub(crate) end: u64,
-    /// The segment before it and where that one ends.
+    /// The segment before it, or [`NO_SEGMENT`], and where that one ends.
     pub(crate) previous_base: u64,
     pub(crate) previous_end: u64,
 }

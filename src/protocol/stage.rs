@@ -7,6 +7,7 @@
 use crate::format::{
     FRAME_HEADER_BYTES, FrameHeader, Kind, Link, durable_back, frame_bytes, payload_crc,
 };
+use crate::protocol::layout::NO_SEGMENT;
 use crate::protocol::{Claim, Failed, Medium, Protocol, Refusal, State, Stopped};
 
 /// One payload and its CRC-32C, ready to be framed.
@@ -149,7 +150,10 @@ impl Protocol {
                 self.published(medium, at + FRAME_HEADER_BYTES)
             }
             Claim::Link { at, previous_base, previous_end } => {
-                let link = Link { previous_base, previous_end, previous_id: self.id };
+                let link = match previous_base {
+                    NO_SEGMENT => Link::FIRST,
+                    _ => Link { previous_base, previous_end, previous_id: self.id },
+                };
                 let payload = link.encode();
                 let part = Part { payload: &payload, len: 32, crc: payload_crc(&payload) };
                 let header = self.frame(at, Kind::Link, &part, false);

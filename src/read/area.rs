@@ -23,6 +23,8 @@ pub(super) struct Pinned {
     pub(super) salt: Salt,
     /// Everything below is committed.
     pub(super) end: u64,
+    /// What reading at the end gives, instead of there being nothing yet.
+    pub(super) refused: Option<Error>,
     pub(super) options: ReadOptions,
     /// One for each segment of the set.
     memory: Box<[Memory]>,
@@ -43,10 +45,11 @@ impl Pinned {
         set: Arc<SegmentSet>,
         id: LogId,
         end: u64,
+        refused: Option<Error>,
         options: ReadOptions,
     ) -> Self {
         let memory = set.segments.iter().map(|_| Memory::default()).collect();
-        Self { storage, set, id, salt: Salt::new(&id), end, options, memory }
+        Self { storage, set, id, salt: Salt::new(&id), end, refused, options, memory }
     }
 
     /// The frames of the segment at `index` of the set; `None` behind the last one that has any.

@@ -133,13 +133,16 @@ impl Known {
 
 /// Remembers that all frames of a stretch were checked.
 fn keep(area: &Area<'_>, stretch: Range<u64>) {
-    if stretch.is_empty() {
-        return;
+    if !stretch.is_empty() {
+        insert(&mut area.segment.checked.lock(), stretch);
     }
-    let mut stretches = area.segment.checked.lock();
+}
+
+/// Puts a stretch among the others: joined to the one that it continues, if that is short. Where
+/// another thread was faster with some of it, it is left out, to be checked again if need be.
+fn insert(stretches: &mut Vec<Range<u64>>, stretch: Range<u64>) {
     let index = stretches.partition_point(|kept| kept.end <= stretch.start);
     if stretches.get(index).is_some_and(|above| above.start < stretch.end) {
-        // Another thread was faster.
         return;
     }
     let below = index.checked_sub(1).and_then(|index| stretches.get_mut(index));
@@ -148,5 +151,39 @@ fn keep(area: &Area<'_>, stretch: Range<u64>) {
             below.end = stretch.end;
         }
         _ => stretches.insert(index, stretch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn stretches_stay_ascending_and_disjoint_and_hold_nothing_that_was_not_put_there(
+            puts in proptest::collection::vec((0..200_u64, 1..50_u64), 0..40),
+        ) {
+            let (mut stretches, mut put) = (Vec::new(), std::collections::BTreeSet::new());
+            for (start, len) in puts {
+                insert(&mut stretches, start * 8..(start + len) * 8);
+                put.extend(start..start + len);
+            }
+            prop_assert!(stretches.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            let mut kept = stretches.iter().flat_map(|stretch| stretch.start / 8..stretch.end / 8);
+            prop_assert!(kept.all(|address| put.contains(&address)));
+        }
+    }
+
+    #[test]
+    fn a_short_stretch_grows_and_a_long_one_does_not() {
+        let mut stretches = Vec::new();
+        for at in [0, 8, 16] {
+            insert(&mut stretches, at..at + 8);
+        }
+        insert(&mut stretches, 24..24 + STRETCH_BYTES);
+        insert(&mut stretches, 24 + STRETCH_BYTES..1000);
+        assert_eq!(stretches, [0..24 + STRETCH_BYTES, 24 + STRETCH_BYTES..1000]);
     }
 }

@@ -26,12 +26,15 @@ pub struct Iter<'a> {
     next: usize,
     stop: usize,
     skipped_bytes: u64,
+    /// What there is to yield at the end, once.
+    refused: Option<Error>,
 }
 
 impl<'a> Iter<'a> {
     /// The records of the segments `from..stop` of the set.
     pub(super) fn over(pinned: &'a Pinned, from: usize, stop: usize) -> Self {
-        let mut iter = Self { walk: None, pinned, next: from, stop, skipped_bytes: 0 };
+        let mut iter =
+            Self { walk: None, pinned, next: from, stop, skipped_bytes: 0, refused: None };
         iter.go_on();
         iter
     }
@@ -39,7 +42,8 @@ impl<'a> Iter<'a> {
     /// The records from `at` on, a boundary in the segment `index` of the set.
     pub(super) fn starting(pinned: &'a Pinned, area: Area<'a>, index: usize, at: u64) -> Self {
         let walk = Some(Walk::new(area, at, pinned.options.verify));
-        Self { walk, pinned, next: index + 1, stop: usize::MAX, skipped_bytes: 0 }
+        let next = index + 1;
+        Self { walk, pinned, next, stop: usize::MAX, skipped_bytes: 0, refused: None }
     }
 
     /// How many bytes were passed because they are damaged, so far. 0 unless
@@ -51,6 +55,9 @@ impl<'a> Iter<'a> {
     /// Begins the next segment.
     fn go_on(&mut self) {
         let area = (self.next < self.stop).then(|| self.pinned.area(self.next)).flatten();
+        if area.is_none() && self.stop == usize::MAX {
+            self.refused.clone_from(&self.pinned.refused);
+        }
         self.next = self.next.saturating_add(1);
         self.walk = area.map(|area| Walk::new(area, area.first(), self.pinned.options.verify));
     }
@@ -102,7 +109,10 @@ impl<'a> Iterator for Iter<'a> {
     #[expect(clippy::inline_always, reason = "the state stays in registers: a tenth of the time")]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(record) = self.walk.as_mut()?.record() {
+            let Some(walk) = self.walk.as_mut() else {
+                return self.refused.take().map(Err);
+            };
+            if let Some(record) = walk.record() {
                 return Some(Ok(record));
             }
             if let Some(item) = self.other() {

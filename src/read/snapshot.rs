@@ -56,22 +56,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot of what lies below `end` in the segments of `set`; all of that is committed.
+    /// A snapshot of what lies below `end` in the segments of `set`; all of that is committed. Where
+    /// there is more that can't be trusted any more, reading on gives `refused`.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         set: Arc<SegmentSet>,
         id: LogId,
         end: u64,
+        refused: Option<Error>,
         options: ReadOptions,
     ) -> Self {
-        Self { pinned: Arc::new(Pinned::new(storage, set, id, end, options)) }
+        Self { pinned: Arc::new(Pinned::new(storage, set, id, end, refused, options)) }
     }
 
     /// Makes a snapshot of the same records that is read with other options.
     #[must_use]
     pub fn with(&self, options: ReadOptions) -> Self {
-        let Pinned { storage, set, id, end, .. } = &*self.pinned;
-        Self::new(Arc::clone(storage), Arc::clone(set), *id, *end, options)
+        let Pinned { storage, set, id, end, refused, .. } = &*self.pinned;
+        Self::new(Arc::clone(storage), Arc::clone(set), *id, *end, refused.clone(), options)
     }
 
     /// The first address that was kept.
@@ -79,7 +81,8 @@ impl Snapshot {
         Lsn::new(self.pinned.set.head)
     }
 
-    /// The committed watermark at the moment the snapshot was taken: all its records lie below.
+    /// The committed watermark at the moment the snapshot was taken, or the durable one after a failed
+    /// sync: all its records lie below.
     pub fn end(&self) -> Lsn {
         Lsn::new(self.pinned.end)
     }
@@ -110,7 +113,7 @@ impl Snapshot {
             return Err(Error::Truncated { lsn, head });
         }
         if lsn > end {
-            return Err(Error::NotYet { lsn, end });
+            return Err(self.beyond(lsn));
         }
         if lsn == head {
             return Ok(self.iter());
@@ -148,7 +151,7 @@ impl Snapshot {
             return Err(Error::Truncated { lsn, head });
         }
         if lsn >= end {
-            return Err(Error::NotYet { lsn, end });
+            return Err(self.beyond(lsn));
         }
         let area = match self.place(lsn)? {
             Place::Inside { area, .. } => area,
@@ -190,6 +193,12 @@ impl Snapshot {
     /// segment each.
     pub fn segments(&self) -> impl Iterator<Item = SnapshotSegment<'_>> {
         self.areas().map(|(index, area)| SnapshotSegment { index, area })
+    }
+
+    /// Why nothing can be read at `lsn`, at or above the end.
+    fn beyond(&self, lsn: Lsn) -> Error {
+        let refused = self.pinned.refused.clone();
+        refused.unwrap_or(Error::NotYet { lsn, end: self.end() })
     }
 
     #[cfg(test)]

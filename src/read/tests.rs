@@ -5,5 +5,6 @@ mod damage;
 // Miri has neither files nor maps.
 #[cfg(not(miri))]
 mod files;
+#[expect(clippy::cast_possible_truncation, reason = "sizes that are made here, and are small")]
 mod fixture;
 mod iteration;

@@ -81,7 +81,7 @@ impl Model<'_> {
                 break;
             }
         }
-        if at % 8 != 0 {
+        if !at.is_multiple_of(8) {
             return false;
         }
         let Some(owner) = owner else { return at < next_base };
@@ -148,7 +148,9 @@ fn each_address_is_answered_as_the_model_does_wherever_the_end_is() {
 fn each_address_of_a_log_that_was_cut_is_answered_as_the_model_does() {
     let with = |base, records: usize| {
         let mut maker = Maker::small(base);
-        (0..records).for_each(|n| drop(maker.record(&[1; 100][..n * 7 % 100])));
+        for n in 0..records {
+            maker.record(&[1; 100][..n * 7 % 100]);
+        }
         maker
     };
     let size = MIN_SEGMENT_BYTES;
@@ -214,7 +216,7 @@ fn a_damaged_length_that_leads_to_a_frame_inside_a_payload_is_damage() {
     maker.record(b"after");
     let mut made = Made::of([maker]);
     // The length becomes that of the 64 bytes before the frame inside.
-    made.flip(outer + 4, payload.len() as u8 ^ 64);
+    made.flip(outer + 4, u8::try_from(payload.len()).unwrap() ^ 64);
     let snapshot = made.snapshot();
     let inside = Lsn::new(inside);
     for result in [snapshot.get(inside).map(drop), snapshot.iter_from(inside).map(drop)] {

@@ -1,11 +1,12 @@
 //! Damage: at every byte, it is found where it is, or changes nothing.
 
+use std::sync::Arc;
+
 use super::fixture::{Made, MadeFrame, Maker, read, usual};
 use crate::format::{FRAME_HEADER_BYTES, Kind, MIN_SEGMENT_BYTES, segment_name};
 use crate::read::{ReadOptions, Snapshot};
 use crate::storage::{MemoryStorage, Storage};
 use crate::{Corruption, Error, Lsn, Op};
-use std::sync::Arc;
 
 /// Two segments with a few frames of each kind.
 fn small() -> Made {
@@ -137,6 +138,32 @@ fn a_wrong_address_behind_damage_is_reported_as_damage() {
 }
 
 #[test]
+fn damage_that_appears_after_the_check_is_reported_as_damage() {
+    let mut made = small();
+    let frame = made.frames()[2].clone();
+    // The walk over headers comes past the address that it is to meet.
+    made.flip(frame.lsn + 5, 1);
+    let snapshot = made.snapshot();
+    let segment = &snapshot.set().segments[0];
+    segment.checked.lock().push(segment.start()..segment.end);
+    for at in [made.frames()[3].lsn, frame.end + 8] {
+        assert!(is_damage_at(&snapshot.get(Lsn::new(at)).unwrap_err(), &frame));
+    }
+}
+
+#[test]
+fn what_was_read_by_skipping_damage_is_not_taken_for_checked() {
+    let mut made = usual();
+    let records = made.records();
+    let (damaged, behind) = (made.frames()[2].clone(), Lsn::new(records[38].0));
+    made.flip(damaged.lsn + FRAME_HEADER_BYTES, 1);
+    let snapshot = made.snapshot();
+    let skipping = snapshot.with(ReadOptions::new().skip_damage(true));
+    assert_eq!(skipping.get(behind).unwrap().payload(), records[38].1);
+    assert!(is_damage_at(&snapshot.get(behind).unwrap_err(), &damaged));
+}
+
+#[test]
 fn unchecked_reading_hands_out_a_damaged_payload() {
     let mut made = small();
     let frame = made.frames()[2].clone();
@@ -152,7 +179,7 @@ fn every_stretch_of_damage_is_skipped() {
     let mut expected = whole.records();
     let mut bytes = 0;
     for frame in whole.frames().iter().filter(|frame| frame.kind == Kind::Record) {
-        if frame.lsn / 8 % 3 == 0 {
+        if (frame.lsn / 8).is_multiple_of(3) {
             made.flip(frame.lsn, 4);
             expected.retain(|(lsn, _)| *lsn != frame.lsn);
             bytes += frame.end - frame.lsn;
@@ -160,7 +187,7 @@ fn every_stretch_of_damage_is_skipped() {
     }
     // The remainder behind the last frame of a segment is skipped with it.
     let last = whole.segments[0].maker.frames.last().unwrap();
-    bytes += if last.lsn / 8 % 3 == 0 { whole.segments[0].end - last.end } else { 0 };
+    bytes += if (last.lsn / 8).is_multiple_of(3) { whole.segments[0].end - last.end } else { 0 };
     let snapshot = made.snapshot().with(ReadOptions::new().skip_damage(true));
     let mut iter = snapshot.iter();
     let read: Vec<u64> = iter.by_ref().map(|record| record.unwrap().lsn().get()).collect();

@@ -1,0 +1,88 @@
+//! [`Order`]: which files take part in the chain, before any link is followed.
+//!
+//! Invariant: a file is left out only for what the control file says: below the head, in a cut that
+//! was begun, or never put to use. Everything else is a member, and has to be accounted for.
+
+use crate::error::Result;
+use crate::format::{ControlState, Winner};
+use crate::recover::facts::{Mark, SegmentFile};
+use crate::recover::survey::has_frame;
+use crate::storage::Storage;
+
+/// Indices of files, each kind ascending.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    pub(super) members: Vec<usize>,
+    /// Wholly below the head.
+    pub(super) below: Vec<usize>,
+    /// Left by an unfinished cut or removal, or never put to use.
+    pub(super) abandoned: Vec<usize>,
+    /// Members, and those that would be, which are damaged as a whole.
+    pub(super) troubled: Vec<usize>,
+}
+
+impl Order {
+    pub(super) fn new(files: &[SegmentFile], state: &ControlState) -> Self {
+        let mut order = Self::default();
+        let blank = |file: &SegmentFile| file.trouble.is_none() && file.is_blank(state.head);
+        let stays = |file: &SegmentFile| !is_abandoned(file, state);
+        // The last one in use that begins at or below the head holds it.
+        let holder = files
+            .iter()
+            .rposition(|file| stays(file) && !blank(file) && file.base <= state.head)
+            .unwrap_or(0);
+        for (index, file) in files.iter().enumerate() {
+            let below = index < holder;
+            if !stays(file) || (below && file.trouble.is_some()) {
+                order.abandoned.push(index);
+            } else if below {
+                order.below.push(index);
+            } else {
+                if file.trouble.is_some() {
+                    order.troubled.push(index);
+                }
+                if file.trouble.is_none_or(|trouble| trouble.usable) {
+                    order.members.push(index);
+                }
+            }
+        }
+        order
+    }
+
+    /// Whether the mark of a clean stop is there and nothing was written after it.
+    pub(super) fn mark(
+        &self,
+        storage: &dyn Storage,
+        files: &[SegmentFile],
+        winner: &Winner,
+    ) -> Result<Mark> {
+        if !winner.both_valid || !winner.state.clean {
+            return Ok(Mark::Absent);
+        }
+        let end = winner.state.durable_end;
+        for file in self.members.iter().filter_map(|index| files.get(*index)) {
+            let begins_after = file.link().is_some() && file.start() >= end;
+            let sealed_after = file.sealed.is_some_and(|sealed| sealed.end > end);
+            let goes_on = file.sealed.is_none()
+                && file.start() <= end
+                && end < file.frames_end()
+                && has_frame(storage, file, end)?;
+            if begins_after || sealed_after || goes_on {
+                return Ok(Mark::Stale);
+            }
+        }
+        Ok(Mark::Holds)
+    }
+}
+
+/// Whether the control file says that a file is of no use: it lies in a cut that was begun, or above
+/// the newest segment that stays, or was never offered. A segment that holds frames above
+/// `next_base` was offered all the same: the slot that said so is damaged.
+fn is_abandoned(file: &SegmentFile, state: &ControlState) -> bool {
+    let in_cut = state.cut.is_some_and(|cut| cut.segment < file.base && file.base < cut.fresh);
+    let never_offered = file.base >= state.next_base
+        && (file.trouble.is_some() || (file.link().is_none() && file.sealed.is_none()));
+    let given_up =
+        file.base < state.next_base && state.newest.is_none_or(|newest| newest < file.base);
+    in_cut || never_offered || given_up
+}

@@ -1,0 +1,263 @@
+//! [`Repair`]: carries the decision out.
+//!
+//! Invariant: each step leaves a log that opening again brings to the same end, and none destroys
+//! anything of a segment that is kept. Power may be lost between any two of them.
+//!
+//! 1. Write the newest control slot again in its place: from here on one slot is known to be on disk.
+//! 2. After a stop that was not clean: persist the frames that nothing proves durable; sync the
+//!    directory.
+//! 3. Write trailers that are missing, oldest first, but for the last segment's.
+//! 4. Write the control file: not clean, and the cut, if the log ends here. The commit point.
+//! 5. Set aside and remove what is not part of the log; sync the directory.
+//! 6. Write the trailer of the segment that was cut.
+//! 7. Write the control file once more: then both slots say so.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::{Error, Op, Result};
+use crate::format::{LogId, SET_ASIDE_SUFFIX};
+use crate::lsn::Lsn;
+use crate::options::Options;
+use crate::recover::Recovered;
+use crate::recover::bytes::Bytes;
+use crate::recover::facts::{Chain, Piece, SegmentFile, path_of};
+use crate::recover::persist::{open, persist, seal};
+use crate::recover::plan::Plan;
+use crate::recover::report::{CutReport, Recovery};
+use crate::recover::survey::{ControlFile, Survey};
+use crate::segment::control::Control;
+use crate::segment::prepare::Spare;
+use crate::segment::segment::Segment;
+use crate::segment::supply::Start;
+use crate::storage::Storage;
+
+pub(super) struct Repair<'a, 'b> {
+    pub(super) bytes: &'a mut Bytes<'b>,
+    pub(super) files: &'a [SegmentFile],
+    pub(super) chain: &'a Chain,
+    pub(super) report: Recovery,
+    /// The checksum of the newest trailer.
+    last_checksum: u32,
+}
+
+impl<'a, 'b> Repair<'a, 'b> {
+    /// Opens the log that was found. `clean`: it was closed, and is whole. `cut`: leftovers are cut
+    /// off.
+    pub(super) fn open(
+        bytes: &'a mut Bytes<'b>,
+        survey: &'a Survey,
+        control: &ControlFile,
+        chain: &'a Chain,
+        options: &Options,
+        (clean, cut): (bool, bool),
+    ) -> Result<Recovered> {
+        let storage = bytes.storage;
+        let winner = &control.winner;
+        let files = &survey.files;
+        let plan = Plan::new(files, chain, &winner.state, clean, options.segment_bytes);
+        let report = Recovery {
+            clean,
+            head: Lsn::new(winner.state.head),
+            end: Lsn::new(chain.end().unwrap_or(winner.state.head)),
+            scanned_bytes: chain.scanned_bytes,
+            foreign: survey.names.foreign.iter().map(|name| storage.path(name)).collect(),
+            damage: chain.damage.clone(),
+            ..Recovery::default()
+        };
+        let mut repair = Self { bytes, files, chain, report, last_checksum: 0 };
+        repair.report.cut = if cut { repair.cut_report() } else { None };
+        let file = Arc::clone(&control.file);
+        let control = Control::adopt(storage, file, winner.state.clone(), winner.sequence);
+
+        control.rewrite()?;
+        if !clean {
+            repair.persist()?;
+            repair.sync_directory()?;
+        }
+        repair.seal_all_but_last()?;
+        control.update(|state| *state = plan.state.clone())?;
+        repair.clear_away(&survey.names.leftovers, &plan)?;
+        repair.seal_last(&plan)?;
+        control.update(|_| {})?;
+        repair.finish(control, plan)
+    }
+
+    fn file(&self, piece: &Piece) -> Option<&'a SegmentFile> {
+        self.files.get(piece.file)
+    }
+
+    fn cut_report(&self) -> Option<CutReport> {
+        let stop = self.chain.stop.as_ref()?;
+        let file = self.files.get(stop.file)?;
+        Some(CutReport {
+            lsn: Lsn::new(self.chain.end().unwrap_or(stop.at)),
+            path: path_of(self.bytes.storage, file),
+            bytes: stop.left,
+            reason: stop.reason,
+        })
+    }
+
+    fn persist(&mut self) -> Result<()> {
+        for piece in &self.chain.pieces {
+            let Some(file) = self.file(piece) else { continue };
+            self.report.rewritten_bytes += persist(self.bytes, file, piece, self.chain.proven)?;
+        }
+        Ok(())
+    }
+
+    fn seal_all_but_last(&mut self) -> Result<()> {
+        let (_, earlier) = self.chain.pieces.split_last().unzip();
+        for piece in earlier.unwrap_or_default() {
+            self.seal(piece)?;
+        }
+        Ok(())
+    }
+
+    fn seal_last(&mut self, plan: &Plan) -> Result<()> {
+        match self.chain.pieces.last() {
+            Some(piece) if !plan.active => self.seal(piece),
+            _ => Ok(()),
+        }
+    }
+
+    fn seal(&mut self, piece: &Piece) -> Result<()> {
+        let Some(file) = self.file(piece) else { return Ok(()) };
+        self.last_checksum = match piece.sealed {
+            Some(sealed) => sealed.checksum,
+            None if file.trouble.is_some() => 0,
+            None => seal(self.bytes, file, piece, self.last_checksum)?,
+        };
+        Ok(())
+    }
+
+    /// Renames and removes what is not part of the log.
+    fn clear_away(&mut self, leftovers: &[String], plan: &Plan) -> Result<()> {
+        let name_of = |index: &usize| self.files.get(*index).map(SegmentFile::name);
+        let aside: Vec<_> = plan.set_aside.iter().filter_map(name_of).collect();
+        let removed: Vec<_> =
+            plan.remove.iter().filter_map(name_of).chain(leftovers.iter().cloned()).collect();
+        let storage = self.bytes.storage;
+        for name in &aside {
+            let to = format!("{name}{SET_ASIDE_SUFFIX}");
+            storage
+                .rename(name, &to)
+                .map_err(|source| Error::io(Op::Rename, storage.path(name), source))?;
+            self.report.set_aside.push(storage.path(&to));
+        }
+        self.report.removed = remove(storage, &removed)?;
+        if aside.is_empty() && removed.is_empty() { Ok(()) } else { self.sync_directory() }
+    }
+
+    fn sync_directory(&self) -> Result<()> {
+        let storage = self.bytes.storage;
+        storage
+            .sync_directory()
+            .map_err(|source| Error::io(Op::SyncDirectory, storage.path(""), source))
+    }
+
+    fn finish(mut self, control: Control, plan: Plan) -> Result<Recovered> {
+        let head = plan.state.head;
+        let mut segments = Vec::with_capacity(self.chain.pieces.len());
+        let mut active = None;
+        let count = self.chain.pieces.len();
+        for (number, piece) in self.chain.pieces.iter().enumerate() {
+            let Some(file) = self.file(piece) else { continue };
+            if plan.active && number + 1 == count {
+                let handle = open(self.bytes.storage, file)?;
+                let segment = Segment::new(file.base, file.bytes, file.frames_end(), Some(handle));
+                active = Some(Arc::clone(&segment));
+                segments.push(segment);
+            } else if piece.end > head {
+                // Never beyond what a file that lost its end still holds.
+                let there = file.start().saturating_add(file.area_bytes());
+                let end = piece.end.min(there);
+                segments.push(Segment::new(file.base, file.bytes, end, None));
+            }
+        }
+        let mut spares = VecDeque::new();
+        for file in plan.spares.iter().filter_map(|index| self.files.get(*index)) {
+            let (base, bytes, filled) = (file.base, file.bytes, file.frames_end());
+            spares.push_back(Spare { base, bytes, file: open(self.bytes.storage, file)?, filled });
+        }
+        self.report.segments = segments.len();
+        let start = Start {
+            active,
+            spares,
+            previous_base: plan.previous.0,
+            previous_end: plan.previous.1,
+            next_base: plan.state.next_base,
+        };
+        Ok(Recovered {
+            id: plan.state.id,
+            control,
+            head,
+            segments,
+            tail: plan.tail,
+            start,
+            last_checksum: self.last_checksum,
+            report: self.report,
+        })
+    }
+}
+
+/// Removes files and returns their paths.
+pub(super) fn remove(storage: &dyn Storage, names: &[String]) -> Result<Vec<std::path::PathBuf>> {
+    names
+        .iter()
+        .map(|name| {
+            let path = storage.path(name);
+            match storage.remove(name) {
+                Ok(()) => Ok(path),
+                Err(source) => Err(Error::io(Op::Remove, path, source)),
+            }
+        })
+        .collect()
+}
+
+/// Makes a log where there is none.
+pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered> {
+    let removed = remove(storage, &survey.names.leftovers)?;
+    let head = crate::format::frames_start(0);
+    let id = new_id();
+    let control = Control::create(
+        storage,
+        crate::format::ControlState {
+            id,
+            head,
+            next_base: 0,
+            newest: None,
+            durable_end: head,
+            cut: None,
+            clean: false,
+            app_state: Vec::new(),
+        },
+    )?;
+    let start = Start {
+        active: None,
+        spares: VecDeque::new(),
+        previous_base: u64::MAX,
+        previous_end: u64::MAX,
+        next_base: 0,
+    };
+    let report = Recovery {
+        created: true,
+        head: Lsn::new(head),
+        end: Lsn::new(head),
+        foreign: survey.names.foreign.iter().map(|name| storage.path(name)).collect(),
+        removed,
+        ..Recovery::default()
+    };
+    let segments = Vec::new();
+    Ok(Recovered { control, id, head, segments, tail: head, start, last_checksum: 0, report })
+}
+
+/// An id that no other log has: the standard library's hash keys are random for each thread, and
+/// time and process are mixed in.
+fn new_id() -> LogId {
+    use std::hash::{BuildHasher, RandomState};
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = (now.map_or(0, |time| time.as_nanos()), std::process::id());
+    let [high, low] = [(); 2].map(|()| u128::from(RandomState::new().hash_one(seed)));
+    LogId::new((high << 64 | low).to_le_bytes())
+}

@@ -1,0 +1,253 @@
+//! [`Survey`]: reads names, the control file, and the first and last blocks of every segment.
+//!
+//! Invariant: it changes nothing, reads no more than three blocks of any file, and holds at most one
+//! segment open at a time.
+
+use std::sync::Arc;
+
+use crate::error::{Corruption, Error, Op, Result};
+use crate::format::layout::BLOCK_LEN;
+use crate::format::{
+    BLOCK_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind, LINK_FRAME_BYTES, Link, LogId,
+    MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader, Trailer, VERSION, Winner, classify,
+    frame_at, frames_end, frames_start, segment_name, winner,
+};
+use crate::lsn::Lsn;
+use crate::recover::contents::{LOST_AND_FOUND, read_slots};
+use crate::recover::facts::{LinkFact, Names, Sealed, SegmentFile, Trouble, path_of};
+use crate::storage::{Access, Storage, StorageFile, read_exact_at};
+
+/// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
+/// second comes here after 29 years.
+const MAX_ADDRESS: u64 = 1 << 63;
+
+/// The file and its newest valid slot.
+#[derive(Debug)]
+pub(super) struct ControlFile {
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) winner: Winner,
+}
+
+/// What a directory holds, as far as headers and trailers tell.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) names: Names,
+    pub(super) control: Option<ControlFile>,
+    /// Segment files, ascending by base.
+    pub(super) files: Vec<SegmentFile>,
+    /// The first file found that belongs to another log or a newer version.
+    pub(super) stranger: Option<Error>,
+}
+
+impl Survey {
+    pub(super) fn take(storage: &dyn Storage) -> Result<Self> {
+        let mut survey = Self { names: read_names(storage)?, ..Self::default() };
+        if !survey.names.control {
+            return Ok(survey);
+        }
+        match read_control(storage)? {
+            Ok(control) => {
+                survey.check_addresses(storage, &control)?;
+                survey.control = Some(control);
+            }
+            Err(Defect::Version { found }) => {
+                survey.stranger = Some(newer(storage, CONTROL_NAME, found));
+            }
+            Err(_) => {}
+        }
+        let Some(id) = survey.control.as_ref().map(|control| control.winner.state.id) else {
+            return Ok(survey);
+        };
+        // Newest first: a link names the id of the segment before it.
+        let mut ids = vec![id];
+        for base in survey.names.segments.iter().rev() {
+            match read_segment(storage, *base, &ids)? {
+                Ok(file) => {
+                    if let Some(link) = file.link()
+                        && *link != Link::FIRST
+                        && !ids.contains(&link.previous_id)
+                    {
+                        ids.push(link.previous_id);
+                    }
+                    survey.files.push(file);
+                }
+                Err(stranger) => survey.stranger = survey.stranger.or(Some(stranger)),
+            }
+        }
+        survey.files.reverse();
+        Ok(survey)
+    }
+
+    /// Refuses addresses that this crate never writes, under whatever checksum.
+    fn check_addresses(&self, storage: &dyn Storage, control: &ControlFile) -> Result<()> {
+        let state = &control.winner.state;
+        let mismatch = |field, expected, found| {
+            Err(Error::Corrupt {
+                path: storage.path(CONTROL_NAME),
+                offset: control.winner.slot as u64 * BLOCK_BYTES,
+                lsn: None,
+                reason: Corruption::Mismatch { field, expected, found },
+            })
+        };
+        let limit = frames_start(state.next_base);
+        if state.next_base > MAX_ADDRESS {
+            mismatch("next_base below", MAX_ADDRESS, state.next_base)
+        } else if state.head > limit {
+            mismatch("head up to", limit, state.head)
+        } else if state.durable_end > limit {
+            mismatch("durable end up to", limit, state.durable_end)
+        } else if control.winner.sequence % 2 != control.winner.slot as u64
+            || control.winner.sequence > MAX_ADDRESS
+        {
+            mismatch("slot", control.winner.sequence % 2, control.winner.slot as u64)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn read_names(storage: &dyn Storage) -> Result<Names> {
+    let mut all =
+        storage.names().map_err(|source| Error::io(Op::OpenDirectory, storage.path(""), source))?;
+    all.sort_unstable();
+    let mut names = Names::default();
+    for name in all {
+        match classify(&name) {
+            FileKind::Segment(base) => names.segments.push(base),
+            FileKind::Control => names.control = true,
+            FileKind::Temporary | FileKind::Dropped => names.leftovers.push(name),
+            FileKind::Foreign if name != LOST_AND_FOUND => names.foreign.push(name),
+            FileKind::Foreign | FileKind::Lock | FileKind::Readers | FileKind::SetAside => {}
+        }
+    }
+    Ok(names)
+}
+
+fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
+    let error = |op| move |source| Error::io(op, storage.path(CONTROL_NAME), source);
+    // Opened for writing, which changes nothing.
+    let file = storage.open(CONTROL_NAME, Access::ReadWrite).map_err(error(Op::Open))?;
+    let slots = read_slots(&*file).map_err(error(Op::Read))?;
+    Ok(winner(slots).map(|winner| ControlFile { file, winner }))
+}
+
+fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
+    Error::UnsupportedFormat { path: storage.path(name), found, supported: VERSION }
+}
+
+/// What is known of a segment before it is decided whether it belongs to this log.
+type Read = Result<SegmentFile, Error>;
+
+/// Reads header, link and trailer. The inner error is that of a stranger.
+fn read_segment(storage: &dyn Storage, base: u64, ids: &[LogId]) -> Result<Read> {
+    let name = segment_name(base);
+    let error = |op| {
+        let path = storage.path(&name);
+        move |source| Error::io(op, path, source)
+    };
+    let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+    let file_bytes = file.size().map_err(error(Op::Read))?;
+    let mut first = vec![0; BLOCK_LEN + usize::try_from(LINK_FRAME_BYTES).unwrap_or(0)];
+    let there = usize::try_from(file_bytes).unwrap_or(usize::MAX).min(first.len());
+    let read = first.get_mut(..there).unwrap_or_default();
+    read_exact_at(&*file, read, 0).map_err(error(Op::Read))?;
+    let (block, link) = first.split_at(BLOCK_LEN);
+    let newest = ids.first().copied().unwrap_or_default();
+    let header = match SegmentHeader::decode(block) {
+        Err(Defect::Version { found }) => return Ok(Err(newer(storage, &name, found))),
+        header => header,
+    };
+    let mut facts = SegmentFile {
+        base,
+        file_bytes,
+        bytes: header.map_or(file_bytes, |header| header.segment_bytes),
+        id: header.map_or(newest, |header| header.id),
+        link: LinkFact::Blank,
+        sealed: None,
+        trouble: trouble(&header, base, file_bytes),
+    };
+    if !ids.contains(&facts.id) {
+        return Ok(Err(Error::Corrupt {
+            path: path_of(storage, &facts),
+            offset: 0,
+            lsn: Some(Lsn::new(base)),
+            reason: Corruption::ForeignLog,
+        }));
+    }
+    if facts.trouble.is_some_and(|trouble| !trouble.usable) {
+        return Ok(Ok(facts));
+    }
+    facts.link = link_fact(link, facts.start(), Salt::new(&facts.id));
+    if facts.file_bytes >= facts.bytes {
+        let mut last = vec![0; BLOCK_LEN];
+        read_exact_at(&*file, &mut last, facts.bytes - BLOCK_BYTES).map_err(error(Op::Read))?;
+        match Trailer::decode(&last, &facts.id, base) {
+            Ok((Trailer { end, .. }, checksum)) if end <= facts.frames_end() => {
+                facts.sealed = Some(Sealed { end, checksum });
+            }
+            Err(Defect::Version { found }) => return Ok(Err(newer(storage, &name, found))),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(Ok(facts))
+}
+
+/// What is wrong with a file as a whole, if anything is.
+fn trouble(header: &Result<SegmentHeader, Defect>, base: u64, file_bytes: u64) -> Option<Trouble> {
+    let mismatch = |field, expected, found| Corruption::Mismatch { field, expected, found };
+    let possible = (MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&file_bytes)
+        && file_bytes.is_multiple_of(BLOCK_BYTES)
+        && base <= MAX_ADDRESS;
+    let (reason, usable) = match header {
+        Err(defect) => (Corruption::from(*defect), possible),
+        Ok(header) if header.base != base => (mismatch("base", base, header.base), false),
+        Ok(header) if header.base > MAX_ADDRESS => {
+            (mismatch("base below", MAX_ADDRESS, header.base), false)
+        }
+        Ok(header) if header.segment_bytes != file_bytes => {
+            let expected = header.segment_bytes;
+            (Corruption::FileLength { expected, found: file_bytes }, true)
+        }
+        Ok(_) => return None,
+    };
+    Some(Trouble { offset: 0, reason, usable })
+}
+
+fn link_fact(bytes: &[u8], start: u64, salt: Salt) -> LinkFact {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return LinkFact::Blank;
+    }
+    let link = frame_at(bytes, start, start, salt).and_then(|frame| match frame.header.kind {
+        Kind::Link => Link::decode(frame.payload),
+        Kind::Record | Kind::Padding => Err(Defect::Malformed),
+    });
+    link.map_or_else(LinkFact::Invalid, LinkFact::Valid)
+}
+
+/// Whether a whole valid frame lies at `at` in a segment, whatever its kind.
+pub(super) fn has_frame(storage: &dyn Storage, segment: &SegmentFile, at: u64) -> Result<bool> {
+    let limit = frames_end(segment.base, segment.bytes.min(segment.file_bytes));
+    let name = segment.name();
+    let error = |op| {
+        let path = storage.path(&name);
+        move |source| Error::io(op, path, source)
+    };
+    let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+    let mut bytes = vec![0; 16];
+    for _ in 0..2 {
+        let end = at.saturating_add(bytes.len() as u64);
+        if at < segment.start() || end > limit {
+            return Ok(false);
+        }
+        read_exact_at(&*file, &mut bytes, at - segment.base).map_err(error(Op::Read))?;
+        let Some(Ok(header)) = bytes.first_chunk().map(|header| FrameHeader::decode(*header))
+        else {
+            return Ok(false);
+        };
+        let frame = usize::try_from(header.frame_bytes()).unwrap_or(usize::MAX);
+        if bytes.len() < frame && at.saturating_add(frame as u64) <= limit {
+            bytes.resize(frame, 0);
+        }
+    }
+    Ok(frame_at(&bytes, at, at, Salt::new(&segment.id)).is_ok())
+}

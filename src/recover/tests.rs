@@ -1,0 +1,8 @@
+//! Tests of opening: logs are assembled byte by byte, damaged, and opened.
+
+mod damaged;
+mod images;
+mod interrupted;
+mod policies;
+mod refused;
+mod stopped;
