@@ -248,7 +248,6 @@ impl Model {
         }
         if self.log.is_none() {
             self.reopen();
-            assert!(self.log().recovery().clean || self.ever.is_empty());
         }
         match self.random.below(10) {
             0 => self.crash(self.camera.disk.image(), Vec::new()),
