@@ -179,7 +179,11 @@ impl Model {
                 let payload = common::filled(self.random.next(), log.max_record_bytes() as usize);
                 (vec![(log.append(&payload).unwrap(), payload)], true)
             }
-            53..70 => (self.append_batch(&log), true),
+            53..70 => {
+                let group = self.append_batch(&log);
+                let committed = !group.is_empty();
+                (group, committed)
+            }
             70..76 => {
                 let tail = log.tail();
                 assert!(log.commit().unwrap() >= tail);
