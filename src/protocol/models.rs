@@ -154,8 +154,14 @@ impl Log {
 }
 
 fn model(run: impl Fn() + Send + Sync + 'static) {
+    bounded(2, run);
+}
+
+/// Explores all interleavings with at most so many preemptions, or LOOM_MAX_PREEMPTIONS if that is
+/// set.
+fn bounded(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(run);
 }
 
@@ -217,7 +223,7 @@ fn a_batch_is_committed_whole() {
 
 #[test]
 fn three_appenders_hand_the_lead_over() {
-    model(|| {
+    bounded(1, || {
         let log = Log::new(1024, 128, DiskState::default());
         let threads: Vec<_> = (1..3)
             .map(|number| {
