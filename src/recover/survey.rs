@@ -47,7 +47,7 @@ impl Survey {
         }
         match read_control(storage)? {
             Ok(control) => {
-                survey.check_addresses(storage, &control)?;
+                Self::check_addresses(storage, &control)?;
                 survey.control = Some(control);
             }
             Err(Defect::Version { found }) => {
@@ -79,7 +79,7 @@ impl Survey {
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
-    fn check_addresses(&self, storage: &dyn Storage, control: &ControlFile) -> Result<()> {
+    fn check_addresses(storage: &dyn Storage, control: &ControlFile) -> Result<()> {
         let state = &control.winner.state;
         let mismatch = |field, expected, found| {
             Err(Error::Corrupt {
