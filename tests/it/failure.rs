@@ -1,0 +1,286 @@
+//! A storage that fails: each call in turn, for once or for good, with errors, short writes, and
+//! panics.
+//!
+//! Invariant: nothing that was acknowledged is lost or made up, nobody waits for ever, and what
+//! failed stays failed until the log is opened anew.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use stratalog::storage::MemoryStorage;
+use stratalog::{Error, Log, Op};
+
+use super::common::{
+    Random, Records, filled, open_image, read, records, seed, tiny, without_hanging,
+};
+use super::faults::{Rig, is_frame_write, is_segment_sync};
+use super::tap::{Call, Event, Verdict};
+
+/// Appends until something fails; returns what was acknowledged, and the failure.
+fn append_until_failure(log: &Log) -> (Records, Error) {
+    let mut acknowledged = Records::new();
+    loop {
+        let payload = filled(acknowledged.len() as u64, 200);
+        match log.append_durable(&payload) {
+            Ok(lsn) => acknowledged.push((lsn, payload)),
+            Err(error) => return (acknowledged, error),
+        }
+    }
+}
+
+/// Checks that nothing more can be appended or synced, and that each call says why.
+fn assert_poisoned(log: &Log, op: Op, file: &Path) {
+    let tail = log.tail();
+    let failures = [
+        log.append(b"more").unwrap_err(),
+        log.append_buffered(b"more").unwrap_err(),
+        log.append_durable(b"more").unwrap_err(),
+        log.append_with(4, |_| ()).unwrap_err(),
+        log.append_batch(&["more"]).unwrap_err(),
+        log.sync().unwrap_err(),
+        log.sync_to(log.tail()).unwrap_err(),
+        log.roll().unwrap_err(),
+    ];
+    for failure in failures {
+        let Error::Poisoned { op: first, path, .. } = &failure else { panic!("{failure:?}") };
+        assert_eq!((*first, path.as_path()), (op, file));
+        let source = std::error::Error::source(&failure).expect("the first cause");
+        assert_eq!(source.to_string(), "injected");
+    }
+    assert!(log.stats().poisoned);
+    assert_eq!(log.tail(), tail);
+}
+
+fn fails_for_good(applies: fn(&Event) -> bool, op: Op, kind: ErrorKind) {
+    for skip in 0..70 {
+        let rig = Rig::new();
+        let log = rig.open(false).unwrap();
+        let before = log.append_durable(b"before").unwrap();
+        let early = log.snapshot();
+        rig.plan(applies, skip, 1, Verdict::Fail(kind));
+        let (acknowledged, failure) = append_until_failure(&log);
+        let Error::Io { op: failed, path, source, .. } = failure else { panic!("{failure:?}") };
+        assert_eq!((failed, source.kind()), (op, kind));
+        assert_poisoned(&log, op, &path);
+
+        assert_eq!(early.get(before).unwrap().payload(), b"before");
+        let (seen, error) = read(&log.snapshot());
+        assert_eq!(seen[1..][..acknowledged.len()], acknowledged);
+        assert!(matches!(error, None | Some(Error::Poisoned { .. })), "{error:?}");
+        assert!(log.close().is_err(), "closing after a failure has to say so");
+
+        let reopened = tiny().open_with(rig.disk.clone()).unwrap();
+        assert!(!reopened.recovery().clean);
+        let seen = records(&reopened);
+        assert_eq!(seen[1..][..acknowledged.len()], acknowledged);
+        assert!(seen.len() <= acknowledged.len() + 2, "more than what was in doubt is there");
+    }
+}
+
+#[test]
+fn a_failed_write_of_a_frame_poisons_for_good() {
+    fails_for_good(is_frame_write, Op::Write, ErrorKind::Other);
+    // There were blocks for it: on a write a full disk is no better than any other error.
+    fails_for_good(is_frame_write, Op::Write, ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_failed_sync_poisons_for_good() {
+    fails_for_good(is_segment_sync, Op::Sync, ErrorKind::Other);
+}
+
+#[test]
+fn short_and_interrupted_writes_are_carried_on() {
+    for verdict in [Verdict::Short(7), Verdict::Fail(ErrorKind::Interrupted)] {
+        let rig = Rig::new();
+        let log = rig.open(false).unwrap();
+        let (mut expected, mut failed) = (Records::new(), 0);
+        for key in 0..200 {
+            rig.plan(|event| event.call == Call::Write, key % 3, 2, verdict);
+            let payload = filled(key, 150);
+            expected.push((log.append(&payload).unwrap(), payload));
+            failed += rig.failed();
+        }
+        assert!(failed > 100);
+        log.close().unwrap();
+        assert_eq!(records(&rig.open(false).unwrap()), expected);
+    }
+}
+
+#[test]
+fn every_waiter_is_told_of_a_failed_sync_or_write() {
+    for (applies, op) in
+        [(is_segment_sync as fn(&Event) -> bool, Op::Sync), (is_frame_write, Op::Write)]
+    {
+        for round in 0..30 {
+            let rig = Rig::new();
+            let log = rig.open(round % 2 == 0).unwrap();
+            log.append_durable(b"before").unwrap();
+            rig.plan(applies, round, u64::MAX, Verdict::Fail(ErrorKind::Other));
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    let log = log.clone();
+                    thread::spawn(move || append_until_failure(&log))
+                })
+                .collect();
+            let ends = without_hanging("a waiter", || {
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            let mut paths = Vec::new();
+            for (_, failure) in &ends {
+                match failure {
+                    Error::Io { op: first, path, .. } | Error::Poisoned { op: first, path, .. } => {
+                        assert_eq!(*first, op);
+                        paths.push(path.clone());
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            paths.dedup();
+            assert_eq!(paths.len(), 1, "all name the first cause: {paths:?}");
+            assert!(log.close().is_err());
+            let reopened = tiny().open_with(rig.disk).unwrap();
+            let seen = records(&reopened);
+            for (acknowledged, _) in ends {
+                assert!(acknowledged.iter().all(|record| seen.contains(record)));
+            }
+        }
+    }
+}
+
+/// Opens, appends in all ways over several segments, closes; stops at the first error or panic.
+fn work(rig: &Rig, background: bool) -> (Records, Option<Error>) {
+    let mut done = Records::new();
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let log = rig.open(background)?;
+        for key in 0..60 {
+            let payload = filled(key, 400);
+            let lsn = match key % 4 {
+                0 => log.append_durable(&payload)?,
+                1 => log.append(&payload)?,
+                2 => log.append_batch(&[&payload])?.start,
+                _ => {
+                    log.append_buffered(&payload)?;
+                    log.sync()?;
+                    continue;
+                }
+            };
+            done.push((lsn, payload));
+        }
+        log.close()
+    }));
+    let failure = match ended {
+        Ok(result) => result.err(),
+        Err(_panic) => None,
+    };
+    (done, failure)
+}
+
+fn each_change_in_turn(verdict: Verdict, times: u64, background: bool) {
+    let mut skip = 0;
+    loop {
+        let rig = Arc::new(Rig::new());
+        rig.plan(|event| event.call.changes(), skip, times, verdict);
+        let (done, failure) = without_hanging(&format!("{verdict:?} at change {skip}"), {
+            let rig = Arc::clone(&rig);
+            move || work(&rig, background)
+        });
+        if rig.failed() == 0 {
+            assert!(skip > 50 && failure.is_none(), "{skip} changes, {failure:?}");
+            return;
+        }
+        match (&failure, verdict) {
+            (None | Some(Error::Io { .. } | Error::Poisoned { .. }), _)
+            | (Some(Error::NoSpace { .. }), Verdict::Fail(ErrorKind::StorageFull)) => {}
+            other => panic!("change {skip}: {other:?}"),
+        }
+        let reopened = tiny().open_with(rig.disk.clone()).unwrap_or_else(|error| {
+            panic!("{verdict:?} x {times} at change {skip}, after {failure:?}: {error}: {error:?}")
+        });
+        let seen = records(&reopened);
+        for record in &done {
+            assert!(seen.contains(record), "change {skip}: {} is lost", record.0);
+        }
+        skip += 1;
+    }
+}
+
+#[test]
+fn whatever_call_fails_once_what_was_acknowledged_is_there_after_reopening() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        each_change_in_turn(Verdict::Fail(kind), 1, false);
+        each_change_in_turn(Verdict::Fail(kind), 1, true);
+    }
+}
+
+#[test]
+fn whatever_call_fails_for_good_what_was_acknowledged_is_there_after_reopening() {
+    each_change_in_turn(Verdict::Fail(ErrorKind::Other), u64::MAX, false);
+    each_change_in_turn(Verdict::Fail(ErrorKind::StorageFull), u64::MAX, true);
+}
+
+#[test]
+fn a_storage_that_panics_hangs_nobody() {
+    each_change_in_turn(Verdict::Panic, 1, false);
+    each_change_in_turn(Verdict::Panic, 1, true);
+}
+
+#[test]
+fn a_storage_that_panics_under_one_thread_poisons_for_the_others() {
+    for applies in [is_segment_sync as fn(&Event) -> bool, is_frame_write] {
+        let rig = Rig::new();
+        let log = rig.open(true).unwrap();
+        rig.plan(applies, 20, 1, Verdict::Panic);
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let log = log.clone();
+                thread::spawn(move || append_until_failure(&log))
+            })
+            .collect();
+        let ends: Vec<_> = without_hanging("a waiter", || {
+            threads.into_iter().map(thread::JoinHandle::join).collect()
+        });
+        assert!(ends.iter().filter(|end| end.is_err()).count() <= 1, "one thread saw the panic");
+        for (_, failure) in ends.iter().flatten() {
+            assert!(matches!(failure, Error::Poisoned { op: Op::Panicked, .. }), "{failure:?}");
+        }
+        let failure = log.append(b"more").unwrap_err();
+        assert!(matches!(failure, Error::Poisoned { op: Op::Panicked, .. }), "{failure:?}");
+        assert!(log.close().is_err());
+        let seen = records(&tiny().open_with(rig.disk).unwrap());
+        for (acknowledged, _) in ends.into_iter().flatten() {
+            assert!(acknowledged.iter().all(|record| seen.contains(record)));
+        }
+    }
+}
+
+#[test]
+fn opening_beside_failing_reads_is_an_error_that_changes_nothing() {
+    let mut random = Random::new(seed("failing reads"));
+    let disk = MemoryStorage::new();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    let expected: Records = (0..60)
+        .map(|_| random.bytes(900))
+        .map(|payload| (log.append_durable(&payload).unwrap(), payload))
+        .collect();
+    let image = disk.image();
+    for skip in 0.. {
+        let disk = MemoryStorage::from_image(image.clone());
+        let rig = Rig { disk, ..Rig::new() };
+        rig.plan(|event| event.call == Call::Read, skip, 1, Verdict::Fail(ErrorKind::Other));
+        match rig.open(false) {
+            Ok(log) => assert_eq!(records(&log), expected),
+            Err(Error::Io { op: Op::Read, .. }) => {
+                let after = open_image(&rig.disk.image()).unwrap();
+                assert_eq!(records(&after), expected);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+        if rig.failed() == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Integration tests: the whole log through its public face only.
+//!
+//! Invariant: every test is deterministic but for its seed, which is printed and can be given again
+//! as `STRATALOG_SEED`; `STRATALOG_CASES` and `STRATALOG_ROUNDS` make runs longer. Segments are tiny,
+//! so that rolls and edges are the common case.
+#![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
+mod failure;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod no_space;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod tap;
