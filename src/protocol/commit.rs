@@ -128,11 +128,13 @@ impl Protocol {
         (run.to > run.from).then_some(run)
     }
 
-    /// Walks published frames from `from` on, and stops outside a batch.
+    /// Walks published frames from `from`, the committed watermark, on, and stops outside a batch;
+    /// at most once around the ring, where the words of the first frame would be found again.
     fn walk(&self, from: u64, extent: &Extent) -> Run {
         let mut run = Run { base: extent.base, from, data_end: from, to: from };
         let mut at = from;
-        while extent.end - at >= FRAME_HEADER_BYTES {
+        let window_end = from + self.ring.bytes();
+        while extent.end - at >= FRAME_HEADER_BYTES && at + FRAME_HEADER_BYTES <= window_end {
             let Some(header) = self.ring.peek(at) else { break };
             let data_end = at + written_bytes(header);
             at += header.frame_bytes();
