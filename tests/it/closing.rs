@@ -4,6 +4,7 @@
 //! in the middle of what; and all that was acknowledged is there.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -126,6 +127,64 @@ fn closing_waits_for_an_appender_that_makes_a_segment() {
     }
     closer.join().unwrap();
     assert!(tiny().open_with(disk).unwrap().recovery().clean);
+}
+
+/// Stops the first large write where it begins, and fails all syncs.
+#[derive(Debug)]
+struct Slow {
+    gate: Mutex<(Sender<()>, Receiver<()>)>,
+    late: Late,
+}
+
+impl Watch for Slow {
+    fn before(&self, event: &Event) -> Verdict {
+        self.late.look(event);
+        let in_segment = event.name.ends_with(".seg");
+        if in_segment && event.call == Call::Write && event.len > 1000 {
+            let gate = self.gate.lock().unwrap();
+            gate.0.send(()).unwrap();
+            gate.1.recv().unwrap();
+        }
+        if in_segment && event.call == Call::Sync {
+            return Verdict::Fail(ErrorKind::Other);
+        }
+        Verdict::Go
+    }
+
+    fn after(&self, event: &Event, _ok: bool) {
+        self.late.look(event);
+    }
+}
+
+#[test]
+fn closing_a_poisoned_log_waits_for_a_write_that_is_under_way() {
+    for bytes in [1500, 5000] {
+        let (at_gate, arrived) = channel();
+        let (let_on, open_gate) = channel();
+        let gate = Mutex::new((at_gate, open_gate));
+        let slow = Arc::new(Slow { gate, late: Late::default() });
+        let log = tiny().open_with(Tap::new(MemoryStorage::new(), slow.clone())).unwrap();
+        let first = log.append(b"first").unwrap();
+        let appender = log.clone();
+        let appender = thread::spawn(move || appender.append(&filled(1, bytes)));
+        arrived.recv().unwrap();
+        assert!(log.sync_to(first).is_err());
+        let (closed, is_closed) = channel();
+        let (watch, closer_log) = (slow.clone(), log.clone());
+        let closer = thread::spawn(move || {
+            let result = closer_log.close();
+            watch.late.closed.store(true, Ordering::SeqCst);
+            closed.send(result).unwrap();
+        });
+        let early = is_closed.recv_timeout(Duration::from_millis(300));
+        let_on.send(()).unwrap();
+        let _indeterminate = appender.join().unwrap();
+        closer.join().unwrap();
+        let result = early.unwrap_or_else(|_| is_closed.recv().unwrap());
+        assert!(result.is_err());
+        let events = slow.late.events.lock().unwrap();
+        assert!(events.is_empty(), "after closing: {events:?}");
+    }
 }
 
 #[test]
