@@ -10,7 +10,7 @@ mod imp {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::thread::{Thread, current, park, yield_now};
 
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 
     /// Marks memory that one side writes and the other reads without synchronising on it itself.
     /// Here it is nothing; under loom it reports every pair of accesses that nothing orders.
@@ -21,11 +21,11 @@ mod imp {
         pub(crate) fn new() -> Self {
             Self
         }
-        #[inline(always)]
-        #[expect(clippy::inline_always, clippy::unused_self, reason = "vanishes outside loom")]
+        #[inline]
+        #[expect(clippy::unused_self, reason = "vanishes outside loom")]
         pub(crate) fn on_write(&self) {}
-        #[inline(always)]
-        #[expect(clippy::inline_always, clippy::unused_self, reason = "vanishes outside loom")]
+        #[inline]
+        #[expect(clippy::unused_self, reason = "vanishes outside loom")]
         pub(crate) fn on_read(&self) {}
     }
 

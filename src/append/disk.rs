@@ -123,9 +123,11 @@ impl Disk {
         at: u64,
     ) -> Result<(), Failed> {
         if target.as_ref().is_none_or(|(segment, _)| segment.base != base) {
-            *target = self.segments.load().at_base(base).and_then(|segment| {
-                Some((Arc::clone(segment), segment.file()?))
-            });
+            *target = self
+                .segments
+                .load()
+                .at_base(base)
+                .and_then(|segment| Some((Arc::clone(segment), segment.file()?)));
         }
         let Some((segment, file)) = target else {
             debug_assert!(false, "a segment is attached before it is written, and open until then");
@@ -176,7 +178,8 @@ impl Medium for Disk {
         let Writer { target, buffer, .. } = &mut *writer;
         let mut at = run.from;
         while at < run.data_end {
-            let bytes = usize::try_from(run.data_end - at).map_or(PIECE_BYTES, |n| n.min(PIECE_BYTES));
+            let bytes =
+                usize::try_from(run.data_end - at).map_or(PIECE_BYTES, |n| n.min(PIECE_BYTES));
             buffer.resize(bytes, 0);
             protocol.take(at, buffer);
             self.write_to(target, run.base, buffer, at)?;

@@ -33,8 +33,8 @@ mod watermark;
 
 pub(crate) use commit::Run;
 pub(crate) use layout::Extent;
-pub(crate) use stage::{Part, Refused};
 use reserve::{Claim, Refusal};
+pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;
 
 use layout::Layout;
@@ -144,6 +144,7 @@ impl Protocol {
         self.durable.get()
     }
 
+    #[cfg(stratalog_loom)]
     pub(crate) fn attached_end(&self) -> u64 {
         self.attached_end.get()
     }

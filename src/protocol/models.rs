@@ -154,8 +154,14 @@ impl Log {
 }
 
 fn model(run: impl Fn() + Send + Sync + 'static) {
+    bounded(2, run);
+}
+
+/// Explores all interleavings with at most so many preemptions, or LOOM_MAX_PREEMPTIONS if that is
+/// set.
+fn bounded(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(run);
 }
 
@@ -217,7 +223,7 @@ fn a_batch_is_committed_whole() {
 
 #[test]
 fn three_appenders_hand_the_lead_over() {
-    model(|| {
+    bounded(1, || {
         let log = Log::new(1024, 128, DiskState::default());
         let threads: Vec<_> = (1..3)
             .map(|number| {
@@ -236,7 +242,8 @@ fn three_appenders_hand_the_lead_over() {
 #[test]
 fn a_roll_pads_links_and_loses_nothing() {
     model(|| {
-        let next = Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 40 };
+        let next =
+            Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 40 };
         let log = Log::new(40, 64, DiskState { spares: vec![next], ..DiskState::default() });
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.append(&[1; 8]).unwrap());
@@ -250,7 +257,8 @@ fn a_roll_pads_links_and_loses_nothing() {
 #[test]
 fn a_sync_across_a_roll_covers_both_segments() {
     model(|| {
-        let next = Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 24 };
+        let next =
+            Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 24 };
         let log = Log::new(24, 64, DiskState { spares: vec![next], ..DiskState::default() });
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.durable(&[1; 8]).unwrap());

@@ -24,9 +24,14 @@ pub(crate) enum Claim {
 pub(crate) enum Refusal {
     Stopped(State),
     /// There is no segment, or not enough of one, attached for a claim of this end at this tail.
-    NoSegment { tail: u64, need: u64 },
+    NoSegment {
+        tail: u64,
+        need: u64,
+    },
     /// The ring holds too much: `committed` must reach `until` first.
-    RingFull { until: u64 },
+    RingFull {
+        until: u64,
+    },
 }
 
 impl Protocol {
@@ -108,11 +113,7 @@ impl Protocol {
     }
 
     fn link(at: u64, extent: &Extent) -> Claim {
-        Claim::Link {
-            at,
-            previous_base: extent.previous_base,
-            previous_end: extent.previous_end,
-        }
+        Claim::Link { at, previous_base: extent.previous_base, previous_end: extent.previous_end }
     }
 
     /// Whether another extent can be attached; once true, it stays so until the next is.

@@ -44,7 +44,6 @@ impl Ring {
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "masked by the length, a power of two")]
-    #[expect(clippy::cast_possible_truncation, reason = "masked by the length, a usize")]
     fn word(&self, at: u64) -> &Word {
         &self.words[(at / 8) as usize & (self.words.len() - 1)]
     }

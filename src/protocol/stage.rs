@@ -174,11 +174,7 @@ impl Protocol {
 
     /// Does what makes the next try at a claim succeed.
     #[cold]
-    fn overcome<M: Medium>(
-        &self,
-        medium: &M,
-        refusal: Refusal,
-    ) -> Result<(), Refused<M::NoRoom>> {
+    fn overcome<M: Medium>(&self, medium: &M, refusal: Refusal) -> Result<(), Refused<M::NoRoom>> {
         match refusal {
             Refusal::Stopped(State::Poisoned) => Err(Stopped::Poisoned.into()),
             Refusal::Stopped(State::Closed) => Err(Stopped::Closed.into()),

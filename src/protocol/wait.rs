@@ -56,7 +56,7 @@ impl Protocol {
         let mut ticket = None;
         // A look is owed on arrival, after enlisting and after parking. Beyond that, one who spins
         // takes a lead that falls idle, unless it has led in vain: then it waits for a publisher.
-        let (mut look_owed, mut led) = (true, false);
+        let (mut look_owed, mut has_led) = (true, false);
         let result = loop {
             let reached = watermark.get();
             if reached >= target {
@@ -65,10 +65,10 @@ impl Protocol {
             if let Err(stopped) = self.check_poison() {
                 break Err(stopped);
             }
-            if look_owed || (!led && lead.is_idle()) {
+            if look_owed || (!has_led && lead.is_idle()) {
                 look_owed = false;
                 if lead.signal() {
-                    led = true;
+                    has_led = true;
                     match go() {
                         Ok(()) => continue,
                         Err(Failed) => break Err(Stopped::Failed),

@@ -15,12 +15,11 @@ pub(super) struct Bytes<'a> {
     buffer: Vec<u8>,
     /// The base of the segment that the buffer holds.
     held: Option<u64>,
-    pub(super) bytes_read: u64,
 }
 
 impl<'a> Bytes<'a> {
     pub(super) fn new(storage: &'a dyn Storage) -> Self {
-        Self { storage, buffer: Vec::new(), held: None, bytes_read: 0 }
+        Self { storage, buffer: Vec::new(), held: None }
     }
 
     /// The frames area of a segment, as far as its file goes, read unless it is held already.
@@ -50,7 +49,6 @@ impl<'a> Bytes<'a> {
         read_exact_at(&*file, &mut self.buffer, BLOCK_BYTES)
             .map_err(|source| Error::io(Op::Read, path(), source))?;
         self.held = Some(segment.base);
-        self.bytes_read += len as u64;
         Ok(())
     }
 

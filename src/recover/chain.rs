@@ -15,8 +15,8 @@
 
 use crate::error::{Corruption, Result};
 use crate::format::{
-    ControlState, FRAME_HEADER_BYTES, Link, LogId, Salt, ScanEnd, Stopped, frames_start,
-    next_valid, scan,
+    ControlState, FRAME_HEADER_BYTES, LINK_FRAME_BYTES, Link, LogId, Salt, ScanEnd, Stopped,
+    frames_start, next_valid, scan,
 };
 use crate::lsn::Lsn;
 use crate::recover::bytes::Bytes;
@@ -165,10 +165,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         if !evidence && left == 0 && !self.has_content(position + 1, at)? {
             return Ok(Entry::Blank);
         }
-        let reason = match file.link {
-            LinkFact::Invalid(defect) => defect.into(),
-            LinkFact::Blank | LinkFact::Valid(_) => Corruption::Malformed,
-        };
+        let reason = link_defect(file).unwrap_or(Corruption::Malformed);
         let index = self.members.get(position).copied().unwrap_or_default();
         let kind = StopKind::Invalid;
         self.chain.stop = Some(Stop { file: index, at, invalid: at, kind, reason, evidence, left });
@@ -254,6 +251,11 @@ impl<'a, 'b> Walk<'a, 'b> {
                 (piece.end, piece.sealed) = (end, sealed);
                 self.proof = self.proof.max(sealed.map_or(0, |sealed| sealed.end));
                 piece.intact_from = end;
+                if let Some(reason) = link_defect(file).filter(|_| file.start() >= self.state.head)
+                {
+                    piece.damaged = true;
+                    self.note_damage(file, from, from + LINK_FRAME_BYTES, reason);
+                }
                 true
             }
             // All of it lies below the head.
@@ -334,6 +336,15 @@ impl<'a, 'b> Walk<'a, 'b> {
             Some(last) if last.path == path && last.lsn.end == lsn.start => last.lsn.end = lsn.end,
             _ => self.chain.damage.push(Damage { path, offset: from - file.base, lsn, reason }),
         }
+    }
+}
+
+/// What is wrong with a segment's link, if anything is.
+fn link_defect(file: &SegmentFile) -> Option<Corruption> {
+    match file.link {
+        LinkFact::Valid(_) => None,
+        LinkFact::Blank => Some(Corruption::Malformed),
+        LinkFact::Invalid(defect) => Some(defect.into()),
     }
 }
 

@@ -73,7 +73,8 @@ pub(super) fn decide(facts: &Facts, policy: RecoveryPolicy) -> Decision {
     };
     let corrupt = facts.damage || rotten;
     // Behind a stop there may be nothing but zeros: then the log just ended without being closed.
-    let torn = !rotten && (facts.stop == Some(StopKind::TornBatch) || facts.torn);
+    let torn =
+        facts.stop.is_some() && !rotten && (facts.stop == Some(StopKind::TornBatch) || facts.torn);
     let refusal = if corrupt && !skip {
         Some(Refusal::Corrupt)
     } else if facts.missing && !skip {

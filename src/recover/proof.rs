@@ -96,8 +96,8 @@ impl Walk<'_, '_> {
         let end = self.chain.end();
         let has = |base| self.files.iter().any(|file| file.base == base);
         let known = [self.state.newest, self.state.cut.map(|cut| cut.segment)];
-        let lost = known.into_iter().flatten().find(|base| !has(*base) && !self.is_dropped(*base));
-        if let Some(base) = lost {
+        let gone = known.into_iter().flatten().find(|base| !has(*base) && !self.is_dropped(*base));
+        if let Some(base) = gone {
             let lsn = end.unwrap_or(self.state.head).max(frames_start(base));
             self.note_missing(Missing { base, lsn }, lsn);
         }

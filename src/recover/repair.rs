@@ -80,7 +80,7 @@ impl<'a, 'b> Repair<'a, 'b> {
         repair.clear_away(&survey.names.leftovers, &plan)?;
         repair.seal_last(&plan)?;
         control.update(|_| {})?;
-        repair.finish(control, plan)
+        repair.finish(control, &plan)
     }
 
     fn file(&self, piece: &Piece) -> Option<&'a SegmentFile> {
@@ -156,7 +156,7 @@ impl<'a, 'b> Repair<'a, 'b> {
             .map_err(|source| Error::io(Op::SyncDirectory, storage.path(""), source))
     }
 
-    fn finish(mut self, control: Control, plan: Plan) -> Result<Recovered> {
+    fn finish(mut self, control: Control, plan: &Plan) -> Result<Recovered> {
         let head = plan.state.head;
         let mut segments = Vec::with_capacity(self.chain.pieces.len());
         let mut active = None;

@@ -48,7 +48,7 @@ impl Survey {
         match read_control(storage)? {
             Ok(control) => {
                 check_length(storage, &control)?;
-                survey.check_addresses(storage, &control)?;
+                Self::check_addresses(storage, &control)?;
                 survey.control = Some(control);
             }
             Err(Defect::Version { found }) => {
@@ -80,7 +80,7 @@ impl Survey {
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
-    fn check_addresses(&self, storage: &dyn Storage, control: &ControlFile) -> Result<()> {
+    fn check_addresses(storage: &dyn Storage, control: &ControlFile) -> Result<()> {
         let state = &control.winner.state;
         let mismatch = |field, expected, found| {
             Err(Error::Corrupt {

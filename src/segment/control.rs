@@ -6,12 +6,12 @@
 //!
 //! Losing power during a write damages one slot; the other still holds the state before it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
 use crate::format::{BLOCK_BYTES, ControlState};
-use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::storage::{Storage, StorageFile, is_no_space, write_all_at};
 use crate::sync::Mutex;
 
 /// The name of the control file in the log's directory.
@@ -106,12 +106,10 @@ fn slot_offset(sequence: u64) -> u64 {
 }
 
 /// A full disk while making a file is not a failure of what is there.
-pub(crate) fn no_space_or_io(op: Op, path: &std::path::Path, source: std::io::Error) -> Error {
-    use std::io::ErrorKind;
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Error::NoSpace { path: path.to_path_buf(), source: Arc::new(source) }
-        }
-        _ => Error::io(op, path, source),
+pub(crate) fn no_space_or_io(op: Op, path: &Path, source: std::io::Error) -> Error {
+    if is_no_space(&source) {
+        Error::NoSpace { path: path.to_path_buf(), source: Arc::new(source) }
+    } else {
+        Error::io(op, path, source)
     }
 }

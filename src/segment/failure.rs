@@ -3,7 +3,7 @@
 //! Invariant: it is noted before the protocol is poisoned, so whoever sees the poison finds it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Op};
@@ -47,13 +47,11 @@ impl Cause {
     }
 
     fn parts(&self) -> (Op, PathBuf, Arc<io::Error>) {
-        match self.0.get() {
-            Some(first) => (first.op, first.path.clone(), Arc::clone(&first.source)),
-            // A leader that unwound noted nothing: a storage of the caller's panicked.
-            None => {
-                let source = io::Error::other("a call to the storage panicked");
-                (Op::Panicked, Path::new("").to_path_buf(), Arc::new(source))
-            }
+        if let Some(first) = self.0.get() {
+            return (first.op, first.path.clone(), Arc::clone(&first.source));
         }
+        // A leader that unwound noted nothing: a storage of the caller's panicked.
+        let source = io::Error::other("a call to the storage panicked");
+        (Op::Panicked, PathBuf::new(), Arc::new(source))
     }
 }

@@ -11,7 +11,7 @@
 //! Power lost before the rename is durable leaves a temporary file, or none: opening removes it.
 //! Power lost after it leaves a segment without a link: opening removes that as well.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
@@ -78,7 +78,7 @@ pub(crate) fn prepare(
 
 fn write(
     file: &dyn StorageFile,
-    path: &PathBuf,
+    path: &Path,
     id: &LogId,
     base: u64,
     bytes: u64,

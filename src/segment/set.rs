@@ -16,12 +16,6 @@ pub(crate) struct SegmentSet {
 }
 
 impl SegmentSet {
-    /// The position of the segment whose frames may hold `address`: the last one that begins at or
-    /// below it.
-    pub(crate) fn position(&self, address: u64) -> Option<usize> {
-        self.segments.partition_point(|segment| segment.base <= address).checked_sub(1)
-    }
-
     /// The segment based at `base`.
     pub(crate) fn at_base(&self, base: u64) -> Option<&Arc<Segment>> {
         let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;

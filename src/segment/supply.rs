@@ -185,9 +185,8 @@ impl Supply {
         drop(state);
         if write_out && let Some(file) = segment.file() {
             // Only paces the zeros: what makes frames durable is the sync leader's own call.
-            file.sync().map_err(|error| {
-                Error::io(Op::Sync, self.storage.path(&segment.name), error)
-            })?;
+            file.sync()
+                .map_err(|error| Error::io(Op::Sync, self.storage.path(&segment.name), error))?;
         }
         Ok(true)
     }
@@ -271,9 +270,8 @@ impl State {
         let Some(file) = segment.file() else { return Ok(()) };
         if to > self.filled {
             if file.wants_zero_fill() {
-                fill(&*file, self.filled - segment.base, to - segment.base).map_err(|error| {
-                    Error::io(Op::Write, storage.path(&segment.name), error)
-                })?;
+                fill(&*file, self.filled - segment.base, to - segment.base)
+                    .map_err(|error| Error::io(Op::Write, storage.path(&segment.name), error))?;
             }
             self.filled = to;
         }

@@ -151,13 +151,6 @@ impl Region {
         }
     }
 
-    /// Says that the file will be read from front to back. A hint.
-    pub(crate) fn advise_sequential(&self) {
-        if let Memory::Mapped(map) = &*self.memory {
-            os::advise_sequential(map);
-        }
-    }
-
     /// Start and length of a range that lies inside.
     fn bounds(&self, range: Range<u64>) -> Option<(usize, usize)> {
         let len = range.end.checked_sub(range.start)?;

@@ -59,7 +59,6 @@ fn bytes_come_back_from_odd_offsets_through_every_way_of_reading() {
             region.populate(range.clone()).unwrap();
             assert_eq!(region.slice(range).unwrap(), &expected[offset..offset + len]);
         }
-        region.advise_sequential();
         assert!(region.slice(0..8193).is_none());
         assert!(region.slice(8193..8193).is_none());
         #[expect(clippy::reversed_empty_ranges, reason = "that is the point")]

@@ -174,7 +174,7 @@ impl Made {
     }
 
     pub(super) fn snapshot_on(&self, storage: Arc<dyn Storage>) -> Snapshot {
-        Snapshot::new(storage, self.set(), ID, self.end, ReadOptions::new())
+        Snapshot::new(storage, self.set(), ID, self.end, None, ReadOptions::new())
     }
 
     /// The segments as the log would know them, with nothing checked yet.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::format::{
-    BLOCK_BYTES, ControlState, CutMark, DURABLE_UNKNOWN, FrameHeader, Kind, Link, LogId, Salt,
-    SegmentHeader, Trailer, durable_back, frame_at, frame_bytes, frames_end, frames_start,
-    payload_crc, segment_name, summarize,
+    BLOCK_BYTES, ControlState, CutMark, DURABLE_UNKNOWN, FileKind, FrameHeader, Kind, Link, LogId,
+    Salt, SegmentHeader, Trailer, classify, durable_back, frame_at, frame_bytes, frames_end,
+    frames_start, payload_crc, segment_name, summarize,
 };
 use crate::recover::{Recovered, recover};
 use crate::storage::{Access, Image, MemoryStorage, Storage, read_exact_at};
@@ -96,11 +96,6 @@ impl Writer {
     pub(super) fn segment(self) -> Self {
         let base = self.state.next_base;
         self.spare().attach(base)
-    }
-
-    pub(super) fn record(mut self, payload: &[u8]) -> Self {
-        self.push(payload, false);
-        self
     }
 
     /// `count` records of `len` bytes, each with bytes of its own.
@@ -351,7 +346,8 @@ impl Opened {
         let slots = image.get("control").unwrap();
         let decoded = [0, 4096].map(|at| ControlState::decode(&slots[at..at + 4096]).unwrap().1);
         assert_eq!(decoded, [state.clone(), state.clone()], "both slots say the same");
-        assert!(image.names().all(|name| !name.ends_with(".tmp") && !name.ends_with(".drop")));
+        let gone = [FileKind::Temporary, FileKind::Dropped];
+        assert!(image.names().all(|name| !gone.contains(&classify(name))));
         self
     }
 }

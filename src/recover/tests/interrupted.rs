@@ -1,1 +1,402 @@
-//! To come.
+//! Power that fails inside recovery, cuts that were begun, and pages that were never written back.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::images::{BYTES, Writer, open};
+use crate::format::{FileKind, classify, frames_start, segment_name};
+use crate::recover::{Recovered, recover};
+use crate::storage::{
+    Access, Image, LockKind, MemoryStorage, Storage, StorageFile, StorageLock, read_exact_at,
+};
+use crate::sync::Mutex;
+use crate::{Error, Options};
+
+/// A disk under a cache: what was written since a file was last synced, and names since the
+/// directory was, may be lost. Fails for good after so many changes.
+#[derive(Clone, Debug)]
+struct PowerDisk {
+    cache: MemoryStorage,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    changes_left: usize,
+    /// Durable bytes of each file, by a number of its own.
+    disk: BTreeMap<u64, Vec<u8>>,
+    /// Ranges written since the last sync.
+    dirty: BTreeMap<u64, Vec<(usize, Vec<u8>)>>,
+    disk_names: BTreeMap<String, u64>,
+    cache_names: BTreeMap<String, u64>,
+}
+
+impl Shared {
+    fn change(&mut self) -> io::Result<()> {
+        match self.changes_left.checked_sub(1) {
+            Some(left) => self.changes_left = left,
+            None => return Err(io::Error::other("the power is off")),
+        }
+        Ok(())
+    }
+}
+
+impl PowerDisk {
+    /// `cache` is what reads see, `disk` what is durable; both have the same names.
+    fn new(cache: &Image, disk: &Image, changes: usize) -> Self {
+        let mut shared = Shared { changes_left: changes, ..Shared::default() };
+        for (number, name) in (0..).zip(cache.names()) {
+            shared.disk.insert(number, disk.get(name).unwrap().to_vec());
+            shared.disk_names.insert(name.to_owned(), number);
+        }
+        shared.cache_names = shared.disk_names.clone();
+        let cache = MemoryStorage::from_image(cache.clone());
+        Self { cache, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// What may be on the disk when the power fails now: cached or durable names, with cached or
+    /// durable bytes.
+    fn after_power_loss(&self) -> Vec<Image> {
+        let shared = self.shared.lock();
+        let cached = self.cache.image();
+        let by_number: BTreeMap<u64, &str> =
+            shared.cache_names.iter().map(|(name, number)| (*number, name.as_str())).collect();
+        let mut images = Vec::new();
+        for names in [&shared.disk_names, &shared.cache_names] {
+            for written in [false, true] {
+                let mut image = Image::new();
+                for (name, number) in names {
+                    let bytes = match by_number.get(number).filter(|_| written) {
+                        Some(now) => cached.get(now).unwrap().to_vec(),
+                        None => shared.disk.get(number).unwrap().clone(),
+                    };
+                    image.insert(name.clone(), bytes);
+                }
+                images.push(image);
+            }
+        }
+        images.dedup();
+        images
+    }
+}
+
+impl Storage for PowerDisk {
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.cache.names()
+    }
+    fn create_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        let file = self.cache.create(name, bytes)?;
+        let number = shared.disk.keys().last().map_or(0, |last| last + 1);
+        shared.disk.insert(number, vec![0; usize::try_from(bytes).unwrap()]);
+        shared.cache_names.insert(name.to_owned(), number);
+        Ok(Arc::new(PowerFile { file, number, shared: Arc::clone(&self.shared) }))
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.cache.open(name, access)?;
+        let number = *self.shared.lock().cache_names.get(name).unwrap();
+        Ok(Arc::new(PowerFile { file, number, shared: Arc::clone(&self.shared) }))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        let number = shared.cache_names.remove(from).unwrap();
+        shared.cache_names.insert(to.to_owned(), number);
+        self.cache.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        shared.cache_names.remove(name);
+        self.cache.remove(name)
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        shared.disk_names = shared.cache_names.clone();
+        Ok(())
+    }
+    fn lock(&self, name: &str, kind: LockKind) -> io::Result<Option<Box<dyn StorageLock>>> {
+        self.cache.lock(name, kind)
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.cache.path(name)
+    }
+}
+
+#[derive(Debug)]
+struct PowerFile {
+    file: Arc<dyn StorageFile>,
+    number: u64,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl StorageFile for PowerFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        let at = usize::try_from(offset).unwrap();
+        shared.dirty.entry(self.number).or_default().push((at, bytes.to_vec()));
+        self.file.write_at(bytes, offset)
+    }
+    /// Only what was written is brought to the disk: pages that count as clean stay as they are.
+    fn sync(&self) -> io::Result<()> {
+        let mut shared = self.shared.lock();
+        shared.change()?;
+        let dirty = shared.dirty.remove(&self.number).unwrap_or_default();
+        let disk = shared.disk.get_mut(&self.number).unwrap();
+        for (at, bytes) in dirty {
+            disk[at..at + bytes.len()].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+}
+
+fn open_on(disk: &PowerDisk) -> Result<Recovered, Error> {
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    recover(&storage, Options::new().segment_bytes(BYTES))
+}
+
+/// Cuts the power after each change of opening `cache` over `disk`, and again after each change of
+/// the opening that follows. At least the first `durable` records survive, and never others than
+/// `writer`'s; what an opening handed out stays.
+fn survives_power_loss(writer: &Writer, disk: &Image, durable: usize) {
+    for changes in 0.. {
+        let power = PowerDisk::new(&writer.image, disk, changes);
+        let opened = open_on(&power);
+        let images = power.after_power_loss();
+        let handed_out = match &opened {
+            Ok(_) => open(&power.cache.image()).unwrap().records().len(),
+            Err(Error::Io { .. }) => durable,
+            Err(other) => panic!("after {changes} changes: {other}"),
+        };
+        for image in images {
+            let records = check(writer, &image, handed_out, changes);
+            if opened.is_err() {
+                for again in 0.. {
+                    let power = PowerDisk::new(&image, &image, again);
+                    let opened = open_on(&power).is_ok();
+                    let handed_out = if opened { records } else { durable };
+                    for image in power.after_power_loss() {
+                        check(writer, &image, handed_out, changes);
+                    }
+                    if opened {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Ok(recovered) = opened {
+            assert!(changes > 5, "{recovered:?}");
+            break;
+        }
+    }
+}
+
+fn is_segment(name: &str) -> bool {
+    matches!(classify(name), FileKind::Segment(_))
+}
+
+/// Opens an image for good and checks what it holds. Returns how many records.
+fn check(writer: &Writer, image: &Image, durable: usize, changes: usize) -> usize {
+    let opened = open(image).unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
+    let opened = opened.checked();
+    let records = opened.records();
+    assert!(records.len() >= durable, "after {changes} changes: {} records", records.len());
+    assert_eq!(records, writer.records[..records.len()], "after {changes} changes");
+    records.len()
+}
+
+#[test]
+fn power_may_fail_at_any_step_of_recovery_twice_in_a_row() {
+    let killed = Writer::new().segment().records(4, 60).sync().records(2, 60).spare();
+    survives_power_loss(&killed, &killed.image, 6);
+    let rolled = Writer::new().segment().records(4, 60).roll().records(2, 60).roll().batch(2, 9);
+    survives_power_loss(&rolled, &rolled.image, 8);
+    let torn = rolled.clone().zero(rolled.records[2].0..rolled.records[2].0 + 8);
+    survives_power_loss(&torn, &torn.image, 2);
+    let closed = rolled.close().spare().control(|state| state.clean = true);
+    survives_power_loss(&closed, &closed.image, 8);
+    let headed = killed.control(|state| state.head = frames_start(0) + 48);
+    survives_power_loss(&headed, &headed.image, 6);
+    let nothing = Writer::new().segment().zero(frames_start(0)..frames_start(0) + 8).spare();
+    survives_power_loss(&nothing, &nothing.image, 0);
+}
+
+#[test]
+fn what_only_the_cache_holds_is_on_the_disk_once_the_log_is_open() {
+    let synced = Writer::new().segment().records(4, 60).sync();
+    let writer = synced.clone().records(3, 60).roll().batch(2, 9);
+    // The disk never got what was not proven durable, and the cache counts it as written.
+    let mut disk = writer.image.clone();
+    for base in [0, BYTES] {
+        let lost = disk.get_mut(&segment_name(base)).unwrap();
+        let from = if base == 0 { usize::try_from(synced.at).unwrap() } else { 4096 };
+        lost[from..].fill(0);
+    }
+    assert_eq!(open(&disk).unwrap().records(), writer.records[..4]);
+    survives_power_loss(&writer, &disk, 4);
+}
+
+#[test]
+fn a_control_slot_that_only_the_cache_holds_is_not_relied_upon() {
+    let old = Writer::new().segment().records(4, 60).sync().records(1, 9).control(|_| {});
+    let writer = old.clone().control(|state| state.app_state = b"new".to_vec());
+    let mut torn = old.image.clone();
+    let slot = usize::from(
+        writer.image.get("control").unwrap()[..4096] == old.image.get("control").unwrap()[..4096],
+    );
+    torn.get_mut("control").unwrap()[slot * 4096 + 99] ^= 1;
+    survives_power_loss(&writer, &torn, 5);
+}
+
+#[test]
+fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let writer = writer.records(2, 60).roll().records(2, 60).spare();
+    let kept = writer.records_below(end);
+    let marked = writer.cut(0, end);
+    let fresh = marked.state.next_base;
+    let removed = marked.clone().lose(BYTES).lose(2 * BYTES);
+    let sealed = removed.clone().seal_at(0, end);
+    let created = sealed.clone().spare();
+    for (step, image) in [
+        ("marked", marked.image),
+        ("one removed", removed.clone().image),
+        ("sealed", sealed.clone().image),
+        ("created", created.clone().image),
+        ("closed", {
+            let mut closed = sealed;
+            closed.at = frames_start(fresh);
+            closed.close().image
+        }),
+    ] {
+        let opened = open(&image).unwrap().checked();
+        assert_eq!(opened.records(), kept, "{step}");
+        let state = opened.state();
+        let mark = state.cut.unwrap();
+        assert_eq!((mark.segment, mark.end, state.newest), (0, end, Some(0)), "{step}");
+        assert_eq!(opened.recovered.tail, frames_start(mark.fresh));
+        assert_eq!(mark.fresh, state.next_base);
+        let names: Vec<String> = opened.image().names().map(str::to_owned).collect();
+        let segments = names.iter().filter(|name| is_segment(name)).count();
+        assert_eq!(segments, 1, "{step}: {names:?}");
+    }
+    // Once the fresh segment's link is there, the chain goes on in it.
+    let mut linked = created;
+    linked.base = 0;
+    let linked = linked.end_at(end).attach(fresh).records(2, 30);
+    let expected = [kept, linked.records[linked.records.len() - 2..].to_vec()].concat();
+    for image in [linked.image.clone(), linked.close().image] {
+        let opened = open(&image).unwrap().checked();
+        assert_eq!(opened.records(), expected);
+        assert!(opened.state().cut.is_none_or(|cut| cut.segment == fresh));
+    }
+}
+
+#[test]
+fn damage_before_the_end_of_a_cut_is_corruption() {
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let place = writer.records[2].0;
+    let writer = writer.records(1, 60).cut(0, end).flip(place + 1);
+    assert!(matches!(open(&writer.image), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn what_a_cut_left_in_its_segment_stays_there_and_stays_cut() {
+    let writer = Writer::new().segment().records(4, 60).batch(2, 40);
+    let torn = writer.clone().zero(writer.at - 48..writer.at);
+    let first = open(&torn.image).unwrap().checked();
+    assert_eq!(first.records(), writer.records[..4]);
+    let before = &torn.image.get(&segment_name(0)).unwrap()[..12288];
+    assert_eq!(&first.image().get(&segment_name(0)).unwrap()[..12288], before);
+    let mut image = first.image();
+    for _ in 0..3 {
+        let again = open(&image).unwrap().checked();
+        assert_eq!(again.records(), writer.records[..4]);
+        assert_eq!(again.recovered.report.cut, None);
+        image = again.image();
+    }
+}
+
+#[test]
+fn a_frame_that_changes_between_two_reads_is_damage() {
+    /// Flips a bit in every second read of a whole segment.
+    #[derive(Debug)]
+    struct Fickle(Arc<dyn StorageFile>, Arc<Mutex<u32>>);
+    impl StorageFile for Fickle {
+        fn size(&self) -> io::Result<u64> {
+            self.0.size()
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            read_exact_at(&*self.0, buffer, offset)?;
+            if buffer.len() > 8000 {
+                *self.1.lock() += 1;
+                if *self.1.lock() == 2 {
+                    buffer[70] ^= 1;
+                }
+            }
+            Ok(buffer.len())
+        }
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            self.0.write_at(bytes, offset)
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    #[derive(Debug)]
+    struct FickleDisk(MemoryStorage, Arc<Mutex<u32>>);
+    impl Storage for FickleDisk {
+        fn names(&self) -> io::Result<Vec<String>> {
+            self.0.names()
+        }
+        fn create_directory(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
+            self.0.create(name, bytes)
+        }
+        fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+            let file = self.0.open(name, access)?;
+            let fickle = is_segment(name);
+            Ok(if fickle { Arc::new(Fickle(file, Arc::clone(&self.1))) } else { file })
+        }
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.0.remove(name)
+        }
+        fn sync_directory(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn lock(&self, name: &str, kind: LockKind) -> io::Result<Option<Box<dyn StorageLock>>> {
+            self.0.lock(name, kind)
+        }
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path(name)
+        }
+    }
+    let writer = Writer::new().segment().records(4, 60);
+    let disk = MemoryStorage::from_image(writer.image.clone());
+    let storage: Arc<dyn Storage> = Arc::new(FickleDisk(disk.clone(), Arc::new(Mutex::new(0))));
+    let result = recover(&storage, Options::new().segment_bytes(BYTES));
+    assert!(matches!(result, Err(Error::Corrupt { .. })), "{result:?}");
+    let segment = segment_name(0);
+    assert_eq!(disk.image().get(&segment), writer.image.get(&segment));
+}

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use memmap2::{Advice, MmapRaw};
 
-pub(in crate::storage) use super::unix::{advise_sequential, read_at, write_at};
+pub(in crate::storage) use super::unix::{read_at, write_at};
 
 /// Makes the written bytes durable, and of the metadata what reading them takes.
 pub(in crate::storage) fn sync_file(file: &File) -> io::Result<()> {

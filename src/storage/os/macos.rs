@@ -11,7 +11,7 @@ use std::path::Path;
 
 use memmap2::{Advice, MmapRaw};
 
-pub(in crate::storage) use super::unix::{advise_sequential, read_at, write_at};
+pub(in crate::storage) use super::unix::{read_at, write_at};
 
 /// Makes the written bytes durable, through the drive's own cache.
 pub(in crate::storage) fn sync_file(file: &File) -> io::Result<()> {

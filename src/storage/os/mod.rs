@@ -26,8 +26,7 @@ mod platform;
 mod unix;
 
 pub(super) use platform::{
-    advise_sequential, discard, populate, preallocate, read_at, sync_directory, sync_file,
-    write_at, zero_fill_helps,
+    discard, populate, preallocate, read_at, sync_directory, sync_file, write_at, zero_fill_helps,
 };
 
 /// Whether the error says that the disk, or what this user may have of it, is full.

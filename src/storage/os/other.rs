@@ -9,7 +9,7 @@ use std::path::Path;
 
 use memmap2::{Advice, MmapRaw};
 
-pub(in crate::storage) use super::unix::{advise_sequential, read_at, write_at};
+pub(in crate::storage) use super::unix::{read_at, write_at};
 
 /// Makes the written bytes durable, with all metadata: not every system tells the two apart.
 pub(in crate::storage) fn sync_file(file: &File) -> io::Result<()> {

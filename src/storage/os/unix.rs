@@ -6,8 +6,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use memmap2::{Advice, MmapRaw};
-
 /// Reads at `offset`; 0 only at the end of the file.
 pub(in crate::storage) fn read_at(
     file: &File,
@@ -20,9 +18,4 @@ pub(in crate::storage) fn read_at(
 /// Writes at `offset`, perhaps fewer bytes than were given.
 pub(in crate::storage) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     file.write_at(bytes, offset)
-}
-
-/// Says that a map will be read from front to back. A hint: its failure changes nothing.
-pub(in crate::storage) fn advise_sequential(map: &MmapRaw) {
-    let _ = map.advise(Advice::Sequential);
 }

@@ -62,6 +62,3 @@ pub(in crate::storage) fn zero_fill_helps(_file: &File) -> bool {
 pub(in crate::storage) fn populate(_map: &MmapRaw, _at: usize, _bytes: usize) -> io::Result<()> {
     Ok(())
 }
-
-/// Does nothing: a map takes no such hint here.
-pub(in crate::storage) fn advise_sequential(_map: &MmapRaw) {}

@@ -120,7 +120,6 @@ fn a_copied_region_holds_what_it_was_filled_with() {
         assert_eq!(slice.as_ptr().addr() % 8, 0);
         assert!(slice.iter().all(|byte| *byte == 7));
         region.populate(0..size).unwrap();
-        region.advise_sequential();
     }
     let failed = Region::copied(8, |_| Err(io::ErrorKind::UnexpectedEof.into()));
     assert_eq!(error_kind(failed), io::ErrorKind::UnexpectedEof);
