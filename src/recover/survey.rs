@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind, LINK_FRAME_BYTES, Link, LogId,
-    MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader, Trailer, VERSION, Winner, classify,
-    frame_at, frames_end, frames_start, segment_name, winner,
+    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind,
+    LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
+    Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
 };
 use crate::lsn::Lsn;
 use crate::recover::contents::{LOST_AND_FOUND, read_slots};
@@ -47,6 +47,7 @@ impl Survey {
         }
         match read_control(storage)? {
             Ok(control) => {
+                check_length(storage, &control)?;
                 Self::check_addresses(storage, &control)?;
                 survey.control = Some(control);
             }
@@ -103,6 +104,22 @@ impl Survey {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Refuses a control file of another length: the state of a lost slot may have been the newer one, and
+/// files keep the size that they were made with.
+fn check_length(storage: &dyn Storage, control: &ControlFile) -> Result<()> {
+    let path = storage.path(CONTROL_NAME);
+    match control.file.size() {
+        Ok(CONTROL_FILE_BYTES) => Ok(()),
+        Ok(found) => Err(Error::Corrupt {
+            path,
+            offset: found.min(CONTROL_FILE_BYTES),
+            lsn: None,
+            reason: Corruption::FileLength { expected: CONTROL_FILE_BYTES, found },
+        }),
+        Err(source) => Err(Error::io(Op::Read, path, source)),
     }
 }
 
