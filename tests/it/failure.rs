@@ -34,16 +34,21 @@ fn append_until_failure(log: &Log) -> (Records, Error) {
 /// Checks that nothing more can be appended or synced, and that each call says why.
 fn assert_poisoned(log: &Log, op: Op, file: &Path) {
     let tail = log.tail();
-    let failures = [
+    let mut failures = vec![
         log.append(b"more").unwrap_err(),
         log.append_buffered(b"more").unwrap_err(),
         log.append_durable(b"more").unwrap_err(),
         log.append_with(4, |_| ()).unwrap_err(),
         log.append_batch(&["more"]).unwrap_err(),
-        log.sync().unwrap_err(),
-        log.sync_to(log.tail()).unwrap_err(),
         log.roll().unwrap_err(),
     ];
+    for synced in [log.sync(), log.sync_to(log.tail())] {
+        match synced {
+            // Where all was durable before the failure there is nothing to promise.
+            Ok(durable) => assert_eq!([durable, log.durable()], [log.tail(); 2]),
+            Err(failure) => failures.push(failure),
+        }
+    }
     for failure in failures {
         let Error::Poisoned { op: first, path, .. } = &failure else { panic!("{failure:?}") };
         assert_eq!((*first, path.as_path()), (op, file));
@@ -55,7 +60,7 @@ fn assert_poisoned(log: &Log, op: Op, file: &Path) {
 }
 
 fn fails_for_good(applies: fn(&Event) -> bool, op: Op, kind: ErrorKind) {
-    for skip in 0..70 {
+    for skip in 0..50 {
         let rig = Rig::new();
         let log = rig.open(false).unwrap();
         let before = log.append_durable(b"before").unwrap();
@@ -90,6 +95,15 @@ fn a_failed_write_of_a_frame_poisons_for_good() {
 #[test]
 fn a_failed_sync_poisons_for_good() {
     fails_for_good(is_segment_sync, Op::Sync, ErrorKind::Other);
+    fails_for_good(is_segment_sync, Op::Sync, ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_failure_of_making_a_segment_known_poisons_for_good() {
+    let is_control_sync = |event: &Event| event.call == Call::Sync && event.name == "control";
+    fails_for_good(is_control_sync, Op::Sync, ErrorKind::Other);
+    fails_for_good(|event| event.call == Call::SyncDirectory, Op::SyncDirectory, ErrorKind::Other);
+    fails_for_good(|event| event.call == Call::Rename, Op::Rename, ErrorKind::Other);
 }
 
 #[test]
