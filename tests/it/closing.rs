@@ -16,6 +16,7 @@ use stratalog::storage::MemoryStorage;
 
 use super::common::{filled, records, seed, tiny, without_hanging};
 use super::concurrency::{WRITERS, Writer};
+use super::faults::is_segment;
 use super::tap::{Call, Event, Tap, Verdict, Watch};
 
 /// Finds out who changes something after the log was closed.
@@ -73,9 +74,9 @@ fn closing_beside_appends_loses_nothing_that_was_acknowledged() {
             assert!(events.is_empty(), "after closing: {events:?}");
             let reopened = tiny().open_with(disk).unwrap();
             assert!(reopened.recovery().clean);
-            let seen: BTreeMap<_, _> = records(&reopened).into_iter().collect();
+            let kept: BTreeMap<_, _> = records(&reopened).into_iter().collect();
             for (lsn, payload) in acknowledged {
-                assert!(seen.get(&lsn) == Some(&payload), "{lsn} is lost");
+                assert!(kept.get(&lsn) == Some(&payload), "{lsn} is lost");
             }
         }
     });
@@ -113,17 +114,17 @@ fn closing_waits_for_an_appender_that_makes_a_segment() {
         (0..).find_map(|key| appender.append(&filled(key, 700)).err()).expect("closed in the end")
     });
     arrived.recv().unwrap();
-    let (closed, is_closed) = channel();
-    let closer = thread::spawn(move || closed.send(log.close()).unwrap());
+    let (tell, told) = channel();
+    let closer = thread::spawn(move || tell.send(log.close()).unwrap());
     // If closing does not wait it returns at once; if it does this is how long it has to.
-    let early = is_closed.recv_timeout(Duration::from_millis(300));
+    let early = told.recv_timeout(Duration::from_millis(300));
     let before = disk.image();
     let_on.send(()).unwrap();
     let failure = appender.join().unwrap();
     assert!(matches!(failure, Error::Closed), "{failure:?}");
     assert!(early.is_err() || disk.image() == before, "the disk was changed after closing");
     if early.is_err() {
-        is_closed.recv().unwrap().unwrap();
+        told.recv().unwrap().unwrap();
     }
     closer.join().unwrap();
     assert!(tiny().open_with(disk).unwrap().recovery().clean);
@@ -139,7 +140,7 @@ struct Slow {
 impl Watch for Slow {
     fn before(&self, event: &Event) -> Verdict {
         self.late.look(event);
-        let in_segment = event.name.ends_with(".seg");
+        let in_segment = is_segment(event);
         if in_segment && event.call == Call::Write && event.len > 1000 {
             let gate = self.gate.lock().unwrap();
             gate.0.send(()).unwrap();
@@ -169,18 +170,18 @@ fn closing_a_poisoned_log_waits_for_a_write_that_is_under_way() {
         let appender = thread::spawn(move || appender.append(&filled(1, bytes)));
         arrived.recv().unwrap();
         assert!(log.sync_to(first).is_err());
-        let (closed, is_closed) = channel();
+        let (tell, told) = channel();
         let (watch, closer_log) = (slow.clone(), log.clone());
         let closer = thread::spawn(move || {
             let result = closer_log.close();
             watch.late.closed.store(true, Ordering::SeqCst);
-            closed.send(result).unwrap();
+            tell.send(result).unwrap();
         });
-        let early = is_closed.recv_timeout(Duration::from_millis(300));
+        let early = told.recv_timeout(Duration::from_millis(300));
         let_on.send(()).unwrap();
         let _indeterminate = appender.join().unwrap();
         closer.join().unwrap();
-        let result = early.unwrap_or_else(|_| is_closed.recv().unwrap());
+        let result = early.unwrap_or_else(|_| told.recv().unwrap());
         assert!(result.is_err());
         let events = slow.late.events.lock().unwrap();
         assert!(events.is_empty(), "after closing: {events:?}");

@@ -40,11 +40,8 @@ impl Sample {
     /// Opens and reads a damaged copy.
     fn judge(&self, damaged: &Image, what: &str) {
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge_inner(damaged)));
-        match judged {
-            Ok(Ok(())) => {}
-            Ok(Err(wrong)) => panic!("{}, {what}: {wrong}", self.what),
-            Err(_) => panic!("{}, {what}: panicked", self.what),
-        }
+        let wrong = judged.unwrap_or_else(|_panic| Err("it panicked".to_owned())).err();
+        assert!(wrong.is_none(), "{}, {what}: {wrong:?}", self.what);
     }
 
     fn judge_inner(&self, damaged: &Image) -> Result<(), String> {
@@ -53,10 +50,8 @@ impl Sample {
             Ok(log) => log,
             Err(error) => {
                 names_a_file(&error)?;
-                return match without_locks(disk.image()) == without_locks(damaged.clone()) {
-                    true => Ok(()),
-                    false => Err(format!("refused with {error}, but changed the disk")),
-                };
+                let same = without_locks(disk.image()) == without_locks(damaged.clone());
+                return ensure(same, || format!("refused with {error}, but changed the disk"));
             }
         };
         let (seen, error) = read(&log.snapshot());
@@ -89,19 +84,21 @@ fn without_locks(mut image: Image) -> Image {
     image
 }
 
+fn ensure(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(wrong()) }
+}
+
 fn names_a_file(error: &Error) -> Result<(), String> {
     let text = error.to_string();
-    let named = match error {
-        Error::Corrupt { path, .. }
-        | Error::MissingSegment { path, .. }
-        | Error::UnsupportedFormat { path, .. }
-        | Error::NotALog { path, .. } => path,
-        _ => return Err(format!("not what damage is told by: {error:?}")),
+    let (Error::Corrupt { path: named, .. }
+    | Error::MissingSegment { path: named, .. }
+    | Error::UnsupportedFormat { path: named, .. }
+    | Error::NotALog { path: named, .. }) = error
+    else {
+        return Err(format!("not what damage is told by: {error:?}"));
     };
-    match text.contains('\n') || !text.contains(&*named.to_string_lossy()) {
-        true => Err(format!("the error does not name the file in one line: {text}")),
-        false => Ok(()),
-    }
+    let named = !text.contains('\n') && text.contains(&*named.to_string_lossy());
+    ensure(named, || format!("the error does not name the file in one line: {text}"))
 }
 
 /// What was opened can be appended to, closed, and opened again.
@@ -114,10 +111,7 @@ fn goes_on(log: Log, disk: MemoryStorage, mut seen: Records) -> Result<(), Strin
     let again = tiny().open_with(disk).map_err(failed)?;
     seen.push((lsn, more));
     let (read, _) = read(&again.snapshot());
-    match damaged || read == seen {
-        true => Ok(()),
-        false => Err("after going on and reopening it is another log".to_owned()),
-    }
+    ensure(damaged || read == seen, || "after going on it is another log".to_owned())
 }
 
 /// Appends a bit of everything: 40 to 200 bytes each.

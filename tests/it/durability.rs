@@ -273,7 +273,9 @@ fn nothing_is_called_durable_before_it_was_synced() {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         log.close().unwrap();
         let replay = Replay::over(&MemoryStorage::new()).run(&recorder.record.take());
         assert!(replay.frames > 100 && replay.trailers > 5 && replay.acknowledged > 400);
