@@ -51,9 +51,7 @@ impl Handle {
         let tail = appender.protocol.close();
         appender.disk.bell.stop();
         let stopped = held.maintenance.take().map_or(Ok(()), JoinHandle::join);
-        appender.disk.stop_making_room();
         let result = self.finish(tail);
-        appender.disk.end_writing();
         // Only now may another process write.
         drop(lock);
         // A storage of the caller's may have panicked in the thread; that poisoned the log.
