@@ -35,6 +35,8 @@ struct State {
     next_base: u64,
     /// Someone is preparing a segment.
     preparing: bool,
+    /// The log is closed: nothing is made, filled or attached any more.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Supply {
                 previous_end: start.previous_end,
                 next_base: start.next_base,
                 preparing: false,
+                closed: false,
             }),
             prepared: Condvar::new(),
             hurry: AtomicBool::new(false),
@@ -123,7 +126,8 @@ impl Supply {
         loop {
             let mut state = self.state.lock();
             let extent = protocol.extent();
-            if protocol.tail() != tail || state.has_room(extent, tail, need) {
+            // Once closed, the next try at a claim is refused.
+            if state.closed || protocol.tail() != tail || state.has_room(extent, tail, need) {
                 return Ok(true);
             }
             if let Some(extent) = extent
@@ -157,12 +161,23 @@ impl Supply {
         }
     }
 
+    /// Ends the making, filling and attaching of segments, and waits for whoever is at it. Claims
+    /// are refused already.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.hurry.store(true, Ordering::Relaxed);
+        while state.preparing {
+            self.prepared.wait(&mut state);
+        }
+    }
+
     /// Prepares a spare if there are fewer than wanted. True if one was made.
     pub(crate) fn keep_spares(&self, control: &Control, durable: u64) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
-            if state.preparing || spares >= self.wanted.load(Ordering::Relaxed) {
+            if state.preparing || state.closed || spares >= self.wanted.load(Ordering::Relaxed) {
                 return Ok(false);
             }
         }
@@ -199,7 +214,7 @@ impl Supply {
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
-            if state.preparing {
+            if state.preparing || state.closed {
                 return Ok(());
             }
             state.preparing = true;
@@ -229,8 +244,11 @@ struct Preparing<'a>(&'a Supply);
 
 impl Drop for Preparing<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().preparing = false;
+        let mut state = self.0.state.lock();
+        state.preparing = false;
+        // Under the lock, or it would take back what the next one in a hurry says.
         self.0.hurry.store(false, Ordering::Relaxed);
+        drop(state);
         self.0.prepared.notify_all();
     }
 }
