@@ -4,12 +4,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFile, StorageLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
 
 #[derive(Clone, Debug, Default)]
@@ -52,7 +53,7 @@ impl Storage for Probe {
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let held = self.seen.hold_rename.lock().unwrap().take();
+        let held = self.seen.hold_rename.lock().take();
         if let Some((here, go_on)) = held {
             here.send(()).unwrap();
             let _ = go_on.recv_timeout(Duration::from_millis(300));
@@ -122,7 +123,7 @@ fn closing_waits_for_an_appender_that_makes_a_segment() {
     log.append(&[1; 8000]).unwrap();
     let (here, is_here) = channel();
     let (go_on, wait) = channel();
-    *probe.seen.hold_rename.lock().unwrap() = Some((here, wait));
+    *probe.seen.hold_rename.lock() = Some((here, wait));
     let appender = log.clone();
     let thread = std::thread::spawn(move || appender.append(&[2; 8000]));
     is_here.recv().unwrap();
