@@ -29,29 +29,48 @@ pub(super) struct Bytes<'a> {
     len: usize,
     /// Everything in the buffer from here on is zero.
     content: usize,
-    /// The base of the segment that is held.
+    /// The base of the segment that is held, as far as its file goes.
     held: Option<u64>,
+    /// The base of the segment of which a beginning is held.
+    begun: Option<u64>,
 }
 
 impl<'a> Bytes<'a> {
     pub(super) fn new(storage: &'a dyn Storage) -> Self {
         let (buffer, step) = (Vec::new(), Vec::new());
-        Self { storage, buffer, step, len: 0, content: 0, held: None }
+        Self { storage, buffer, step, len: 0, content: 0, held: None, begun: None }
     }
 
     /// The frames area of a segment, as far as its file goes, read unless it is held already.
     pub(super) fn frames(&mut self, segment: &SegmentFile) -> Result<&[u8]> {
         if self.held != Some(segment.base) {
-            self.read(segment)?;
+            self.read(segment, segment.area_bytes())?;
+            self.held = Some(segment.base);
         }
         Ok(self.buffer.get(..self.len).unwrap_or_default())
     }
 
-    /// Reads a segment's frames area, whatever is held.
-    pub(super) fn read(&mut self, segment: &SegmentFile) -> Result<()> {
-        self.held = None;
+    /// The frames of a segment up to `end`, and a little more.
+    pub(super) fn frames_to(&mut self, segment: &SegmentFile, end: u64) -> Result<&[u8]> {
+        let wanted = end.saturating_sub(segment.start()).saturating_add(BLOCK_BYTES);
+        let wanted = wanted.min(segment.area_bytes());
+        let has = [self.held, self.begun].contains(&Some(segment.base));
+        if !has || (self.len as u64) < wanted {
+            self.read(segment, wanted)?;
+        }
+        Ok(self.buffer.get(..self.len).unwrap_or_default())
+    }
+
+    /// Forgets what is held, so that it is read again.
+    pub(super) fn forget(&mut self) {
+        (self.held, self.begun) = (None, None);
+    }
+
+    /// Reads the first bytes of a segment's frames area.
+    fn read(&mut self, segment: &SegmentFile, len: u64) -> Result<()> {
+        self.forget();
         let path = || path_of(self.storage, segment);
-        let len = usize::try_from(segment.area_bytes())
+        let len = usize::try_from(len)
             .map_err(|_| Error::io(Op::Read, path(), io::ErrorKind::OutOfMemory.into()))?;
         let file = self
             .storage
@@ -68,7 +87,7 @@ impl<'a> Bytes<'a> {
         self.len = len;
         self.fill(&*file)
             .map_err(|source| Error::io(Op::Read, path_of(self.storage, segment), source))?;
-        self.held = Some(segment.base);
+        self.begun = Some(segment.base);
         Ok(())
     }
 
