@@ -151,3 +151,14 @@ fn a_padding_behind_an_idle_mark_keeps_its_header_when_its_body_is_given_back() 
     let end = (256 << 10) - 4096;
     assert_eq!(*probe.seen.discarded.lock().unwrap(), [(12288, end - 12288)]);
 }
+
+#[test]
+fn pacing_the_zeros_takes_no_failure_away_from_the_sync_of_frames() {
+    let probe = Probe::default();
+    let log = open(&probe, 2 << 20);
+    log.append(b"one").unwrap();
+    let appender = log.appender();
+    let before = probe.seen.syncs_of_writer.load(Ordering::SeqCst);
+    while appender.disk.supply.fill_ahead(&appender.protocol).unwrap() {}
+    assert_eq!(probe.seen.syncs_of_writer.load(Ordering::SeqCst), before);
+}
