@@ -13,10 +13,10 @@ use crate::error::{Error, Op, Result};
 use crate::format::{LINK_FRAME_BYTES, LogId, frames_end};
 use crate::protocol::{Extent, Protocol};
 use crate::segment::control::Control;
-use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, prepare};
+use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
 use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
-use crate::storage::Storage;
+use crate::storage::{Access, Storage};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 /// How many spares are kept at most; one is kept from the start, misses raise the number.
@@ -193,13 +193,15 @@ impl Supply {
         if state.filled >= segment.frames_end() {
             return Ok(false);
         }
-        let to = segment.frames_end().min(state.filled + FILL_STEP_BYTES);
+        let to = next_step(segment.base, state.filled).min(segment.frames_end());
         state.fill_to(&*self.storage, to)?;
         protocol.raise_attached_end(state.filled);
         let write_out = (to - segment.base).is_multiple_of(FILL_SYNC_BYTES);
         drop(state);
-        if write_out && let Some(file) = segment.file() {
-            // Only paces the zeros: what makes frames durable is the sync leader's own call.
+        // Only paces the zeros: what makes frames durable is the sync leader's own call. Through
+        // another descriptor: the system tells each one once of a failed write-back, and the one
+        // that the leader syncs has to tell the leader.
+        if write_out && let Ok(file) = self.storage.open(&segment.name, Access::ReadWrite) {
             file.sync()
                 .map_err(|error| Error::io(Op::Sync, self.storage.path(&segment.name), error))?;
         }
