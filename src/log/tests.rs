@@ -107,7 +107,7 @@ impl StorageFile for ProbeFile {
         true
     }
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.seen.discarded.lock().unwrap().push((offset, bytes));
+        self.seen.discarded.lock().push((offset, bytes));
         Ok(())
     }
 }
@@ -150,7 +150,7 @@ fn a_padding_behind_an_idle_mark_keeps_its_header_when_its_body_is_given_back() 
     log.close().unwrap();
     // The padding's header lies at 8192.
     let end = (256 << 10) - 4096;
-    assert_eq!(*probe.seen.discarded.lock().unwrap(), [(12288, end - 12288)]);
+    assert_eq!(*probe.seen.discarded.lock(), [(12288, end - 12288)]);
 }
 
 #[test]
