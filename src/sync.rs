@@ -10,7 +10,7 @@ mod imp {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::thread::{Thread, current, park, yield_now};
 
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 
     /// Marks memory that one side writes and the other reads without synchronising on it itself.
     /// Here it is nothing; under loom it reports every pair of accesses that nothing orders.

@@ -22,7 +22,7 @@ pub(super) fn append_direct(
     let at = protocol.place(disk, need, false)?;
     let end = at + need;
     protocol.commit_direct(disk, (at, end), |base| {
-        let mut writer = disk.writer()?;
+        let mut writer = disk.writer.lock();
         write_frames(protocol, disk, &mut writer, base, parts, at)
     })?;
     Ok((at, end))
@@ -36,7 +36,10 @@ fn write_frames(
     parts: &[Part<'_>],
     at: u64,
 ) -> Result<(), Failed> {
-    let Writer { target, buffer, .. } = writer;
+    let Writer { target, buffer, closed } = writer;
+    if *closed {
+        return Err(Failed);
+    }
     buffer.clear();
     // The address of the buffer's first byte, and of the next frame.
     let (mut begin, mut next) = (at, at);

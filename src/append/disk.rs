@@ -19,7 +19,7 @@ use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
 use crate::segment::supply::Supply;
 use crate::storage::{Storage, StorageFile, write_all_at};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// A run is taken out of the ring and written in pieces of at most this size: the copy then stays in
 /// the processor's cache.
@@ -32,14 +32,14 @@ const UNSEALED_MAX: usize = 8;
 /// The segment written last, and its descriptor.
 pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;
 
-/// What the commit leader keeps from run to run. Only closing ever waits for the lock: the lead is
-/// its key.
+/// What the commit leader keeps from run to run. The lock is never waited for: the lead is its key.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// Whether the log is closed: nothing more may be written.
-    ended: bool,
     pub(super) target: Target,
     pub(super) buffer: Vec<u8>,
+    /// The log is closed: nothing is written any more. A leader can be under way still if the log
+    /// was poisoned before.
+    pub(super) closed: bool,
 }
 
 #[derive(Debug)]
@@ -51,14 +51,11 @@ pub(crate) struct Disk {
     pub(crate) cause: Cause,
     pub(crate) bell: Bell,
     pub(crate) gather: Gather,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     writes: AtomicU64,
     /// Whether a thread of the log's own does the upkeep.
     background: bool,
     pub(super) upkeep: Mutex<Upkeep>,
-    /// Whether appenders may still make segments. Shared by those that do, so that closing waits
-    /// for them.
-    makes_room: RwLock<bool>,
 }
 
 impl Disk {
@@ -81,14 +78,8 @@ impl Disk {
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
             background: options.background,
-            upkeep: Mutex::new(Upkeep { last_checksum }),
-            makes_room: RwLock::new(true),
+            upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
         }
-    }
-
-    /// Waits for appenders that are making segments; from then on none is made.
-    pub(crate) fn stop_making_room(&self) {
-        *self.makes_room.write() = false;
     }
 
     /// How many positioned writes there were.
@@ -100,18 +91,6 @@ impl Disk {
     fn failed(&self, op: Op, segment: &Segment, error: std::io::Error) -> Failed {
         self.cause.note(&Error::io(op, self.storage.path(&segment.name), error));
         Failed
-    }
-
-    /// Takes the lead's key. Fails where the log was poisoned and is closed now: another process may
-    /// be at work there.
-    pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer>, Failed> {
-        let writer = self.writer.lock();
-        if writer.ended { Err(Failed) } else { Ok(writer) }
-    }
-
-    /// Waits for a write that is under way; from then on there is none.
-    pub(crate) fn end_writing(&self) {
-        self.writer.lock().ended = true;
     }
 
     /// Writes `bytes` at an address of the segment based at `base`.
@@ -138,6 +117,12 @@ impl Disk {
             .map_err(|error| self.failed(Op::Write, segment, error))
     }
 
+    /// Ends all writing: waits for whoever is at it, and lets nobody begin.
+    pub(crate) fn retire(&self) {
+        *self.writer.lock() = Writer { closed: true, ..Writer::default() };
+        self.upkeep.lock().closed = true;
+    }
+
     /// Ends the use of the log: notes the cause, refuses claims, wakes all.
     pub(crate) fn poison(&self, protocol: &Protocol, error: &Error) {
         self.cause.note(error);
@@ -149,11 +134,6 @@ impl Medium for Disk {
     type NoRoom = Error;
 
     fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
-        let making = self.makes_room.read();
-        if !*making {
-            // The next claim is told that the log is closed.
-            return Ok(true);
-        }
         let made = self.supply.make_room(protocol, &self.segments, &self.control, tail, need);
         if self.background {
             self.bell.ring();
@@ -174,8 +154,11 @@ impl Medium for Disk {
     }
 
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
-        let mut writer = self.writer()?;
-        let Writer { target, buffer, .. } = &mut *writer;
+        let mut writer = self.writer.lock();
+        let Writer { target, buffer, closed } = &mut *writer;
+        if *closed {
+            return Err(Failed);
+        }
         let mut at = run.from;
         while at < run.data_end {
             let bytes =

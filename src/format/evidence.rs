@@ -3,6 +3,8 @@
 //! Invariant: what counts is a whole valid frame of this log at its own address that names a
 //! watermark above that place. Nothing else is proof: neither a length, nor zeros, nor a link.
 
+use std::ops::Range;
+
 use super::checksum::Salt;
 use super::search;
 
@@ -21,11 +23,22 @@ pub struct Evidence {
 /// Takes time in proportion to the bytes, whatever they are, and at most little more than half as much
 /// memory again.
 pub fn evidence(bytes: &[u8], start: u64, from: u64, above: u64, salt: Salt) -> Option<Evidence> {
+    evidence_in(bytes, start, from..u64::MAX, above, salt)
+}
+
+/// As [`evidence`], for frames that begin in `within`: for a caller who knows that only zeros follow.
+pub(crate) fn evidence_in(
+    bytes: &[u8],
+    start: u64,
+    within: Range<u64>,
+    above: u64,
+    salt: Salt,
+) -> Option<Evidence> {
     let proves = |lsn, header: &super::frame::FrameHeader| {
         header.watermark(lsn).filter(|watermark| *watermark > above)
     };
     let (at, header) =
-        search::find(bytes, start, from, salt, |lsn, header| proves(lsn, header).is_some())?;
+        search::find(bytes, start, within, salt, |lsn, header| proves(lsn, header).is_some())?;
     proves(at, &header).map(|watermark| Evidence { at, watermark })
 }
 

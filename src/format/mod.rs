@@ -79,6 +79,7 @@ pub(crate) mod fixture;
 pub use checksum::{Salt, payload_crc};
 pub use control::{APP_STATE_MAX, CONTROL_FILE_BYTES, ControlState, CutMark, Winner, winner};
 pub use defect::{Defect, DefectAt};
+pub(crate) use evidence::evidence_in;
 pub use evidence::{Evidence, evidence};
 pub(crate) use frame::checksum_of;
 pub use frame::{DURABLE_UNKNOWN, FrameHeader, Kind, Link, durable_back, frame_bytes};

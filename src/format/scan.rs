@@ -169,7 +169,7 @@ pub fn scan(bytes: &[u8], start: u64, from: u64, until: Option<u64>, salt: Salt)
 /// What it finds is a frame of this log at this address, but one that lies inside a payload is found
 /// too, if its author knew both.
 pub fn next_valid(bytes: &[u8], start: u64, from: u64, salt: Salt) -> Option<u64> {
-    search::find(bytes, start, from, salt, |_, _| true).map(|(lsn, _)| lsn)
+    search::find(bytes, start, from..u64::MAX, salt, |_, _| true).map(|(lsn, _)| lsn)
 }
 
 #[derive(Clone, Copy)]

@@ -11,6 +11,8 @@
 //!    every step, would take quadratic time.
 //! 4. What seems right is checked again as any frame is.
 
+use std::ops::Range;
+
 use super::checksum::{Salt, payload_crc};
 use super::frame::{FrameHeader, Kind};
 use super::layout::FRAME_HEADER_LEN;
@@ -26,18 +28,21 @@ const DIRECT_PASSES: usize = 2;
 const BLOCK_WORDS: usize = 64;
 const HEADER_WORDS: usize = FRAME_HEADER_LEN / 8;
 
-/// Finds the first valid frame from `from` on, in steps of 8, that `accept` accepts.
+/// Finds the first valid frame that begins in `within`, in steps of 8, and that `accept` accepts.
 pub(super) fn find(
     bytes: &[u8],
     start: u64,
-    from: u64,
+    within: Range<u64>,
     salt: Salt,
     accept: impl Fn(u64, &FrameHeader) -> bool,
 ) -> Option<(u64, FrameHeader)> {
     let mut search = Search::new(bytes, start, salt);
-    let mut at = usize::try_from(from.saturating_sub(start).div_ceil(8)).ok()?;
+    let steps = |to: u64| usize::try_from(to.saturating_sub(start).div_ceil(8)).ok();
+    let mut at = steps(within.start)?;
+    let count = steps(within.end)?.saturating_sub(at);
     let mut candidates = Vec::with_capacity(BLOCK_WORDS);
-    for seconds in search.words.get(at.checked_add(1)?..)?.chunks(BLOCK_WORDS) {
+    let seconds = search.words.get(at.checked_add(1)?..)?;
+    for seconds in seconds.get(..count).unwrap_or(seconds).chunks(BLOCK_WORDS) {
         if seconds.iter().fold(false, |any, word| any | may_be_second(*word)) {
             let decoded = (at..).zip(seconds).filter_map(|(at, word)| search.candidate(at, *word));
             candidates.clear();

@@ -101,8 +101,13 @@ impl Protocol {
         self.lead_commit(medium).map_err(|Failed| Stopped::Failed)
     }
 
+    /// One round: writes what is published of all that is claimed when it begins. What is published
+    /// after that has signalled, or its publisher waits for nothing.
     fn write_published<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
-        while let Some(run) = self.next_run() {
+        let until = self.tail();
+        while self.committed() < until
+            && let Some(run) = self.next_run()
+        {
             medium.write(self, &run)?;
             self.free.advance(run.to);
             self.committed.advance(run.to);

@@ -4,13 +4,17 @@
 
 use super::*;
 use crate::format::{LINK_FRAME_BYTES, frames_start};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 const START: u64 = frames_start(0) + LINK_FRAME_BYTES;
 
 /// What was written: address and bytes of each run.
 #[derive(Default)]
-struct List(Mutex<Vec<(u64, Vec<u8>)>>);
+struct List {
+    runs: Mutex<Vec<(u64, Vec<u8>)>>,
+    /// How many records another thread publishes, one during each write.
+    fed: AtomicU64,
+}
 
 impl Medium for List {
     type NoRoom = ();
@@ -22,7 +26,12 @@ impl Medium for List {
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
         let mut bytes = vec![0; usize::try_from(run.data_end - run.from).unwrap()];
         protocol.take(run.from, &mut bytes);
-        self.0.lock().push((run.from, bytes));
+        self.runs.lock().push((run.from, bytes));
+        if self.fed.load(Ordering::Relaxed) > 0 {
+            self.fed.fetch_sub(1, Ordering::Relaxed);
+            let end = stage(protocol, self, 64);
+            protocol.published(self, end)?;
+        }
         Ok(())
     }
 
@@ -64,7 +73,19 @@ fn a_leader_that_finds_the_whole_ring_published_takes_it_out_once() {
         assert_eq!(protocol.tail(), end);
         let next = stage(&protocol, &list, 64);
         protocol.commit_until(&list, next).unwrap();
-        let written: Vec<_> = list.0.lock().iter().map(|(at, run)| (*at, run.len())).collect();
+        let written: Vec<_> = list.runs.lock().iter().map(|(at, run)| (*at, run.len())).collect();
         assert_eq!(written, [(START, 3072 + last), (end, 64)]);
     }
+}
+
+#[test]
+fn a_leader_is_let_go_while_others_go_on_publishing() {
+    let (protocol, list) = (protocol(), List::default());
+    list.fed.store(1000, Ordering::Relaxed);
+    let end = stage(&protocol, &list, 64);
+    protocol.commit_until(&list, end).unwrap();
+    assert_eq!(list.runs.lock().len(), 2, "its own round and one more");
+    let tail = protocol.tail();
+    list.fed.store(0, Ordering::Relaxed);
+    assert_eq!(protocol.commit_until(&list, tail), Ok(tail));
 }

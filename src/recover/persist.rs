@@ -27,8 +27,9 @@ pub(super) fn persist(
         return Ok(0);
     }
     let storage = bytes.storage;
-    bytes.read(file)?;
-    let frames = bytes.frames(file)?;
+    // Read again, so that what is checked is what is written.
+    bytes.forget();
+    let frames = bytes.frames_to(file, piece.end)?;
     let start = file.start();
     let found = scan(frames, start, piece.intact_from, Some(piece.end), Salt::new(&file.id));
     let (at, reason) = match found.stopped {
@@ -66,7 +67,7 @@ pub(super) fn seal(
     let storage = bytes.storage;
     let start = file.start();
     let end = piece.end;
-    let frames = bytes.frames(file)?;
+    let frames = bytes.frames_to(file, end)?;
     let found = scan(frames, start, start, Some(end), Salt::new(&file.id));
     if piece.damaged || found.stopped != Stopped::Complete {
         return Ok(0);

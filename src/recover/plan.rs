@@ -39,23 +39,16 @@ impl Plan {
             (None, Some(cut)) => (cut.segment, cut.end),
             (None, None) => (u64::MAX, u64::MAX),
         };
-        let mut at = match (last, cut) {
+        let expected = match (last, cut) {
             (Some((_, file)), Some(cut)) if cut.segment == file.base => cut.fresh,
             (Some((_, file)), _) => file.next_base(),
             (None, _) => state.durable_end.saturating_sub(BLOCK_BYTES),
         };
-        let expected = at;
-        let mut spares = Vec::new();
-        for index in chain.blanks.iter().filter(|_| clean) {
-            let usable = files.get(*index).filter(|file| {
-                let right = file.base == at && file.bytes == segment_bytes && file.id == state.id;
-                right && file.trouble.is_none()
-            });
-            if let Some(file) = usable {
-                at = file.next_base();
-                spares.push(*index);
-            }
-        }
+        let (spares, at) = if clean {
+            usable(files, chain, state, expected, segment_bytes)
+        } else {
+            (vec![], expected)
+        };
         let fresh = if spares.is_empty() { next_base } else { expected };
         // Segments follow one another without a gap, but for where a cut says so: one that is
         // missing is noticed that way.
@@ -94,4 +87,27 @@ impl Plan {
         let set_aside = aside.into_iter().flatten().copied().collect();
         Self { active, spares, remove, set_aside, previous, tail, state }
     }
+}
+
+/// The blank files that follow one another from `at` on and can be used as they are, and where they
+/// end.
+fn usable(
+    files: &[SegmentFile],
+    chain: &Chain,
+    state: &ControlState,
+    mut at: u64,
+    segment_bytes: u64,
+) -> (Vec<usize>, u64) {
+    let mut spares = Vec::new();
+    for index in &chain.blanks {
+        let file = files.get(*index).filter(|file| {
+            let right = file.base == at && file.bytes == segment_bytes && file.id == state.id;
+            right && file.trouble.is_none()
+        });
+        if let Some(file) = file {
+            at = file.next_base();
+            spares.push(*index);
+        }
+    }
+    (spares, at)
 }

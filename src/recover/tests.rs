@@ -4,5 +4,6 @@ mod damaged;
 mod images;
 mod interrupted;
 mod policies;
+mod power;
 mod refused;
 mod stopped;

@@ -56,3 +56,19 @@ fn a_links_end_is_no_proof_but_its_watermark_is() {
     assert_eq!(look(&area, area.start, 5000), Some(Evidence { at, watermark: 6000 }));
     assert_eq!(look(&area, area.start, 7000), None);
 }
+
+#[test]
+fn the_search_may_be_told_where_the_last_frame_can_begin() {
+    let mut area = Area::first();
+    let damaged = area.record(b"rots away");
+    let beyond = area.end();
+    let proof = area.record_after(beyond, &[0; 100]);
+    let found = Some(Evidence { at: proof, watermark: beyond });
+    let within = |to| evidence_in(&area.bytes, area.start, damaged..to, damaged, area.salt);
+    for to in [proof + 1, proof + 8, area.end(), u64::MAX] {
+        assert_eq!(within(to), found);
+    }
+    for to in [0, damaged, proof] {
+        assert_eq!(within(to), None);
+    }
+}

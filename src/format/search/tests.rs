@@ -19,7 +19,7 @@ fn answers(lsn: u64, header: &FrameHeader, above: Option<u64>) -> bool {
 
 fn search(area: &Area, from: u64, above: Option<u64>) -> Option<(u64, FrameHeader)> {
     let accept = |lsn, header: &FrameHeader| answers(lsn, header, above);
-    find(&area.bytes, area.start, from, area.salt, accept)
+    find(&area.bytes, area.start, from..u64::MAX, area.salt, accept)
 }
 
 /// What lies between frames: zeros, small integers, frames in frames, and noise.
@@ -159,7 +159,7 @@ fn a_search_from_anywhere_stays_inside() {
     for from in [lsn + 1, area.end() - 8, area.end(), area.end() + 8, u64::MAX] {
         assert_eq!(search(&area, from, None), None);
     }
-    let high = find(&area.bytes, u64::MAX - 7, 0, area.salt, |_, _| true);
+    let high = find(&area.bytes, u64::MAX - 7, 0..u64::MAX, area.salt, |_, _| true);
     assert_eq!(high, None);
-    assert_eq!(find(&[], 0, 0, area.salt, |_, _| true), None);
+    assert_eq!(find(&[], 0, 0..u64::MAX, area.salt, |_, _| true), None);
 }
