@@ -3,7 +3,8 @@
 //! Invariant: each step leaves a log that opening again brings to the same end, and none destroys
 //! anything of a segment that is kept. Power may be lost between any two of them.
 //!
-//! 1. Write the newest control slot again in its place: from here on one slot is known to be on disk.
+//! 1. Remove unfinished files. Write the newest control slot again in its place: from here on one slot
+//!    is known to be on disk.
 //! 2. After a stop that was not clean: persist the frames that nothing proves durable; sync the
 //!    directory.
 //! 3. Write trailers that are missing, oldest first, but for the last segment's.
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{LogId, SET_ASIDE_SUFFIX};
+use crate::format::{ControlState, LogId, SET_ASIDE_SUFFIX};
 use crate::lsn::Lsn;
 use crate::options::Options;
 use crate::recover::Recovered;
@@ -67,17 +68,16 @@ impl<'a, 'b> Repair<'a, 'b> {
         };
         let mut repair = Self { bytes, files, chain, report, last_checksum: 0 };
         repair.report.cut = if cut { repair.cut_report() } else { None };
-        let file = Arc::clone(&control.file);
-        let control = Control::adopt(storage, file, winner.state.clone(), winner.sequence);
 
-        control.rewrite()?;
+        repair.report.removed = remove(storage, &survey.names.leftovers)?;
+        let control = take_over(storage, control)?;
         if !clean {
             repair.persist()?;
             repair.sync_directory()?;
         }
         repair.seal_all_but_last()?;
         control.update(|state| *state = plan.state.clone())?;
-        repair.clear_away(&survey.names.leftovers, &plan)?;
+        repair.clear_away(&plan)?;
         repair.seal_last(&plan)?;
         control.update(|_| {})?;
         repair.finish(control, &plan)
@@ -131,12 +131,11 @@ impl<'a, 'b> Repair<'a, 'b> {
         Ok(())
     }
 
-    /// Renames and removes what is not part of the log.
-    fn clear_away(&mut self, leftovers: &[String], plan: &Plan) -> Result<()> {
+    /// Renames and removes segments that are not part of the log.
+    fn clear_away(&mut self, plan: &Plan) -> Result<()> {
         let name_of = |index: &usize| self.files.get(*index).map(SegmentFile::name);
         let aside: Vec<_> = plan.set_aside.iter().filter_map(name_of).collect();
-        let removed: Vec<_> =
-            plan.remove.iter().filter_map(name_of).chain(leftovers.iter().cloned()).collect();
+        let removed: Vec<_> = plan.remove.iter().filter_map(name_of).collect();
         let storage = self.bytes.storage;
         for name in &aside {
             let to = format!("{name}{SET_ASIDE_SUFFIX}");
@@ -145,8 +144,9 @@ impl<'a, 'b> Repair<'a, 'b> {
                 .map_err(|source| Error::io(Op::Rename, storage.path(name), source))?;
             self.report.set_aside.push(storage.path(&to));
         }
-        self.report.removed = remove(storage, &removed)?;
-        if aside.is_empty() && removed.is_empty() { Ok(()) } else { self.sync_directory() }
+        self.report.removed.extend(remove(storage, &removed)?);
+        let same = self.report.set_aside.is_empty() && self.report.removed.is_empty();
+        if same { Ok(()) } else { self.sync_directory() }
     }
 
     fn sync_directory(&self) -> Result<()> {
@@ -201,6 +201,19 @@ impl<'a, 'b> Repair<'a, 'b> {
     }
 }
 
+/// Writes the newest slot again in its place; or the whole file anew, if it has lost a part.
+fn take_over(storage: &dyn Storage, control: &ControlFile) -> Result<Control> {
+    let ControlFile { file, winner, whole } = control;
+    let state = winner.state.clone();
+    if !whole {
+        // What the lost part said is not known, so this is not taken for a clean stop.
+        return Control::create(storage, ControlState { clean: false, ..state });
+    }
+    let control = Control::adopt(storage, Arc::clone(file), state, winner.sequence);
+    control.rewrite()?;
+    Ok(control)
+}
+
 /// Removes files and returns their paths.
 pub(super) fn remove(storage: &dyn Storage, names: &[String]) -> Result<Vec<std::path::PathBuf>> {
     names
@@ -222,7 +235,7 @@ pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered
     let id = new_id();
     let control = Control::create(
         storage,
-        crate::format::ControlState {
+        ControlState {
             id,
             head,
             next_base: 0,
