@@ -352,3 +352,19 @@ fn a_reader_never_sees_past_what_is_written() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn an_extent_is_found_whole_or_not_at_all() {
+    model(|| {
+        let layout = Arc::new(Layout::new());
+        let first = Extent { base: 0, end: START, previous_base: 1, previous_end: 1 };
+        let next = Extent { base: 8192, end: 20480, previous_base: 0, previous_end: START };
+        layout.attach(first);
+        let other = Arc::clone(&layout);
+        let thread = thread::spawn(move || other.attach(next));
+        if let Some(found) = layout.after(0, &first) {
+            assert_eq!(found, next);
+        }
+        thread.join().unwrap();
+    });
+}
