@@ -368,3 +368,20 @@ fn an_extent_is_found_whole_or_not_at_all() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn a_roll_beside_an_appender_that_rolls_claims_nothing_that_stays_unfilled() {
+    model(|| {
+        // The next segment is larger than the end of this one is high.
+        let next = Extent { base: 8192, end: 32768, previous_base: 0, previous_end: START + 24 };
+        let log = Log::new(24, 128, DiskState { spares: vec![next], ..DiskState::default() });
+        log.buffered(&[1; 8]).unwrap();
+        let other = Arc::clone(&log);
+        let thread = thread::spawn(move || other.append(&[2; 8]).map(drop));
+        let rolled = log.protocol.roll(&log.disk);
+        let appended = thread.join().unwrap();
+        assert!(rolled.is_ok() || appended.is_ok());
+        let tail = log.protocol.tail();
+        log.protocol.commit_until(&log.disk, tail).unwrap();
+    });
+}
