@@ -4,12 +4,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFile, StorageLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
 
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ impl Storage for Probe {
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let held = self.seen.hold_rename.lock().unwrap().take();
+        let held = self.seen.hold_rename.lock().take();
         if let Some((here, go_on)) = held {
             here.send(()).unwrap();
             let _ = go_on.recv_timeout(Duration::from_millis(300));
@@ -106,7 +106,7 @@ impl StorageFile for ProbeFile {
         true
     }
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.seen.discarded.lock().unwrap().push((offset, bytes));
+        self.seen.discarded.lock().push((offset, bytes));
         Ok(())
     }
 }
@@ -124,7 +124,7 @@ fn closing_waits_for_an_appender_that_makes_a_segment() {
     log.append(&[1; 8000]).unwrap();
     let (here, is_here) = channel();
     let (go_on, wait) = channel();
-    *probe.seen.hold_rename.lock().unwrap() = Some((here, wait));
+    *probe.seen.hold_rename.lock() = Some((here, wait));
     let appender = log.clone();
     let thread = std::thread::spawn(move || appender.append(&[2; 8000]));
     is_here.recv().unwrap();
@@ -152,7 +152,7 @@ fn a_padding_behind_an_idle_mark_keeps_its_header_when_its_body_is_given_back() 
     log.close().unwrap();
     // The padding's header lies at 8192.
     let end = (256 << 10) - 4096;
-    assert_eq!(*probe.seen.discarded.lock().unwrap(), [(12288, end - 12288)]);
+    assert_eq!(*probe.seen.discarded.lock(), [(12288, end - 12288)]);
 }
 
 #[test]

@@ -53,6 +53,9 @@ impl Protocol {
     pub(crate) fn reserve_rest(&self, base: u64) -> Result<Option<Claim>, Refusal> {
         loop {
             let seen = self.tail.view();
+            if let Some(state) = seen.state() {
+                return Err(Refusal::Stopped(state));
+            }
             match self.layout.find(seen.address()) {
                 Some((_, extent))
                     if extent.base == base && seen.address() > extent.first_record() =>

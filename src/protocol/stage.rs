@@ -110,9 +110,9 @@ impl Protocol {
 
     /// Pads the rest of the segment, if it holds a record.
     pub(crate) fn roll<M: Medium>(&self, medium: &M) -> Result<(), Refused<M::NoRoom>> {
-        let Some(extent) = self.extent() else { return Ok(()) };
+        let base = self.extent().map_or(u64::MAX, |extent| extent.base);
         loop {
-            match self.reserve_rest(extent.base) {
+            match self.reserve_rest(base) {
                 Ok(None) => return Ok(()),
                 Ok(Some(claim)) => return Ok(self.fill_structure(medium, claim)?),
                 Err(refusal) => self.overcome(medium, refusal)?,
