@@ -53,11 +53,11 @@ impl Disk {
     }
 
     /// Appends and syncs an empty padding frame behind `durable`, the end of the log: the evidence
-    /// that the last group of records was durable. True if there was nothing in the way.
-    pub(crate) fn mark_idle(&self, protocol: &Protocol, durable: u64) -> Result<bool> {
+    /// that the last group of records was durable. Returns its end, if nothing was in the way.
+    pub(crate) fn mark_idle(&self, protocol: &Protocol, durable: u64) -> Result<Option<u64>> {
         let marked = protocol.mark_idle(self, durable).map_err(|Failed| self.cause.io())?;
-        if marked {
-            protocol.sync_until(self, durable + 1).map_err(|stopped| match stopped {
+        if let Some(end) = marked {
+            protocol.sync_until(self, end).map_err(|stopped| match stopped {
                 Stopped::Failed => self.cause.io(),
                 Stopped::Poisoned | Stopped::Closed => self.cause.poisoned(),
             })?;

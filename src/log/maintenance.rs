@@ -78,8 +78,12 @@ impl Idle {
         // What becomes durable after this rings again.
         disk.bell.unwatch();
         let quiet = protocol.durable() == self.durable && protocol.tail() == self.durable;
-        if quiet && self.marked != self.durable && disk.mark_idle(protocol, self.durable)? {
-            self.marked = protocol.durable();
+        if quiet
+            && self.marked != self.durable
+            && let Some(end) = disk.mark_idle(protocol, self.durable)?
+        {
+            // Not what is durable by now: a record behind the mark needs one of its own.
+            self.marked = end;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::path::PathBuf;
-
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -143,7 +142,10 @@ fn a_padding_behind_an_idle_mark_keeps_its_header_when_its_body_is_given_back() 
     // The record ends 16 bytes before a block does: the mark fills the block.
     log.append_durable(&[1; 4016]).unwrap();
     let appender = log.appender();
-    assert!(appender.disk.mark_idle(&appender.protocol, log.durable().get()).unwrap());
+    assert_eq!(
+        appender.disk.mark_idle(&appender.protocol, log.durable().get()).unwrap(),
+        Some(8192)
+    );
     assert_eq!(log.durable().get(), 8192);
     log.roll().unwrap();
     log.append(&[2; 8]).unwrap();

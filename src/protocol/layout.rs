@@ -116,7 +116,9 @@ impl Layout {
     #[inline]
     pub(crate) fn after(&self, number: u64, extent: &Extent) -> Option<Extent> {
         let next = self.read(number + 1);
-        (next.base > extent.end).then_some(next)
+        // By its end, which is written last: a higher base may have the end of the extent that this
+        // one replaces.
+        (next.end > extent.end).then_some(next)
     }
 
     #[inline]

@@ -27,7 +27,8 @@ mod reserve;
 mod ring;
 mod stage;
 mod tail;
-#[cfg(all(test, not(stratalog_loom)))]
+#[cfg(test)]
+#[cfg(not(stratalog_loom))]
 mod tests;
 mod wait;
 mod waiters;

@@ -353,3 +353,36 @@ fn a_reader_never_sees_past_what_is_written() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn an_extent_is_found_whole_or_not_at_all() {
+    model(|| {
+        let layout = Arc::new(Layout::new());
+        let first = Extent { base: 0, end: START, previous_base: 1, previous_end: 1 };
+        let next = Extent { base: 8192, end: 20480, previous_base: 0, previous_end: START };
+        layout.attach(first);
+        let other = Arc::clone(&layout);
+        let thread = thread::spawn(move || other.attach(next));
+        if let Some(found) = layout.after(0, &first) {
+            assert_eq!(found, next);
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_roll_beside_an_appender_that_rolls_claims_nothing_that_stays_unfilled() {
+    model(|| {
+        // The next segment is larger than the end of this one is high.
+        let next = Extent { base: 8192, end: 32768, previous_base: 0, previous_end: START + 24 };
+        let log = Log::new(24, 128, DiskState { spares: vec![next], ..DiskState::default() });
+        log.buffered(&[1; 8]).unwrap();
+        let other = Arc::clone(&log);
+        let thread = thread::spawn(move || other.append(&[2; 8]).map(drop));
+        let rolled = log.protocol.roll(&log.disk);
+        let appended = thread.join().unwrap();
+        assert!(rolled.is_ok() || appended.is_ok());
+        let tail = log.protocol.tail();
+        log.protocol.commit_until(&log.disk, tail).unwrap();
+    });
+}

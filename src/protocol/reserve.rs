@@ -4,6 +4,7 @@
 //! it nothing waits and nothing can fail, so every claim gets published.
 
 use crate::format::{FRAME_HEADER_BYTES, LINK_FRAME_BYTES};
+use crate::protocol::tail::View;
 use crate::protocol::{Extent, Protocol, State};
 
 /// An address range of the caller's own. It must be filled and published without delay.
@@ -48,13 +49,26 @@ impl Protocol {
         self.claim(need, false)
     }
 
-    /// Claims the rest of the segment if it holds a record.
-    pub(crate) fn reserve_rest(&self) -> Result<Option<Claim>, Refusal> {
-        match self.extent() {
-            Some(extent) if self.tail() > extent.first_record() => {
-                self.claim(extent.end, true).map(Some)
+    /// Claims the rest of the segment based at `base` if the tail is there, behind a record.
+    pub(crate) fn reserve_rest(&self, base: u64) -> Result<Option<Claim>, Refusal> {
+        loop {
+            let seen = self.tail.view();
+            if let Some(state) = seen.state() {
+                return Err(Refusal::Stopped(state));
             }
-            _ => Ok(None),
+            match self.layout.find(seen.address()) {
+                Some((_, extent))
+                    if extent.base == base && seen.address() > extent.first_record() =>
+                {
+                    // More than fits anywhere, so it is no frames that are claimed; and only in the
+                    // segment that was looked at.
+                    if let Some(claim) = self.try_claim(seen, u64::MAX, true) {
+                        return claim.map(Some);
+                    }
+                }
+                _ if self.tail.view() == seen => return Ok(None),
+                _ => {}
+            }
         }
     }
 
@@ -73,43 +87,44 @@ impl Protocol {
     #[inline]
     fn claim(&self, need: u64, staged: bool) -> Result<Claim, Refusal> {
         loop {
-            let seen = self.tail.view();
-            if let Some(state) = seen.state() {
-                return Err(Refusal::Stopped(state));
-            }
-            let at = seen.address();
-            let Some((number, extent)) = self.layout.find(at) else {
-                if self.tail.view() == seen {
-                    return Err(Refusal::NoSegment { tail: at, need });
-                }
-                continue;
-            };
-            let (claim, filled, to) = if at == extent.start() {
-                (Self::link(at, &extent), at + LINK_FRAME_BYTES, at + LINK_FRAME_BYTES)
-            } else if need <= extent.end - at {
-                (Claim::Frames { at }, at + need, at + need)
-            } else {
-                let Some(next) = self.layout.after(number, &extent) else {
-                    return Err(Refusal::NoSegment { tail: at, need });
-                };
-                if extent.end - at < FRAME_HEADER_BYTES {
-                    (Claim::Remainder, at, next.start())
-                } else {
-                    let claim = Claim::Padding { at, end: extent.end };
-                    (claim, at + FRAME_HEADER_BYTES, next.start())
-                }
-            };
-            if filled > self.attached_end.get() {
-                return Err(Refusal::NoSegment { tail: at, need });
-            }
-            let window_end = self.free.get() + self.ring.bytes();
-            if filled > window_end && (staged || !matches!(claim, Claim::Frames { .. })) {
-                return Err(Refusal::RingFull { until: filled - self.ring.bytes() });
-            }
-            if self.tail.claim(seen, to) {
-                return Ok(claim);
+            if let Some(claim) = self.try_claim(self.tail.view(), need, staged) {
+                return claim;
             }
         }
+    }
+
+    /// Claims at the tail that was seen; `None` if it has moved on.
+    #[inline]
+    fn try_claim(&self, seen: View, need: u64, staged: bool) -> Option<Result<Claim, Refusal>> {
+        if let Some(state) = seen.state() {
+            return Some(Err(Refusal::Stopped(state)));
+        }
+        let at = seen.address();
+        let no_segment = Some(Err(Refusal::NoSegment { tail: at, need }));
+        let Some((number, extent)) = self.layout.find(at) else {
+            return if self.tail.view() == seen { no_segment } else { None };
+        };
+        let (claim, filled, to) = if at == extent.start() {
+            (Self::link(at, &extent), at + LINK_FRAME_BYTES, at + LINK_FRAME_BYTES)
+        } else if need <= extent.end - at {
+            (Claim::Frames { at }, at + need, at + need)
+        } else {
+            let Some(next) = self.layout.after(number, &extent) else { return no_segment };
+            if extent.end - at < FRAME_HEADER_BYTES {
+                (Claim::Remainder, at, next.start())
+            } else {
+                let claim = Claim::Padding { at, end: extent.end };
+                (claim, at + FRAME_HEADER_BYTES, next.start())
+            }
+        };
+        if filled > self.attached_end.get() {
+            return no_segment;
+        }
+        let window_end = self.free.get() + self.ring.bytes();
+        if filled > window_end && (staged || !matches!(claim, Claim::Frames { .. })) {
+            return Some(Err(Refusal::RingFull { until: filled - self.ring.bytes() }));
+        }
+        self.tail.claim(seen, to).then_some(Ok(claim))
     }
 
     fn link(at: u64, extent: &Extent) -> Claim {

@@ -110,8 +110,9 @@ impl Protocol {
 
     /// Pads the rest of the segment, if it holds a record.
     pub(crate) fn roll<M: Medium>(&self, medium: &M) -> Result<(), Refused<M::NoRoom>> {
+        let base = self.extent().map_or(u64::MAX, |extent| extent.base);
         loop {
-            match self.reserve_rest() {
+            match self.reserve_rest(base) {
                 Ok(None) => return Ok(()),
                 Ok(Some(claim)) => return Ok(self.fill_structure(medium, claim)?),
                 Err(refusal) => self.overcome(medium, refusal)?,
@@ -120,12 +121,16 @@ impl Protocol {
     }
 
     /// Appends an empty padding frame, which carries the durable watermark, if the log ends at
-    /// `tail` and the frame fits there. False if it does not.
-    pub(crate) fn mark_idle<M: Medium>(&self, medium: &M, tail: u64) -> Result<bool, Failed> {
-        let Some((at, end)) = self.reserve_mark(tail) else { return Ok(false) };
+    /// `tail` and the frame fits there. Returns its end.
+    pub(crate) fn mark_idle<M: Medium>(
+        &self,
+        medium: &M,
+        tail: u64,
+    ) -> Result<Option<u64>, Failed> {
+        let Some((at, end)) = self.reserve_mark(tail) else { return Ok(None) };
         self.fill_padding(at, end);
         self.published(medium, end)?;
-        Ok(true)
+        Ok(Some(end))
     }
 
     /// The header of a frame at `at`.
