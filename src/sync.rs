@@ -44,6 +44,9 @@ mod imp {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     pub(crate) use loom::thread::yield_now;
+    /// For the models.
+    #[cfg(test)]
+    pub(crate) use loom::{model::Builder, sync::Arc, thread};
 
     /// A thread that can be parked. loom's own loses a token when the thread blocks on a mutex
     /// between being unparked and parking, so the token is kept here.

@@ -117,6 +117,8 @@ impl Appender {
 
     /// Seals the active segment early, if it holds a record.
     pub(crate) fn roll(&self) -> Result<()> {
+        // Also where there is nothing to roll.
+        self.check_open()?;
         self.protocol.roll(&self.disk).map_err(|refused| self.refused(refused))?;
         self.disk.bell.ring();
         Ok(())

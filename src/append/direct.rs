@@ -36,7 +36,10 @@ fn write_frames(
     parts: &[Part<'_>],
     at: u64,
 ) -> Result<(), Failed> {
-    let Writer { target, buffer } = writer;
+    let Writer { target, buffer, closed } = writer;
+    if *closed {
+        return Err(Failed);
+    }
     buffer.clear();
     // The address of the buffer's first byte, and of the next frame.
     let (mut begin, mut next) = (at, at);

@@ -37,6 +37,9 @@ pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;
 pub(super) struct Writer {
     pub(super) target: Target,
     pub(super) buffer: Vec<u8>,
+    /// The log is closed: nothing is written any more. A leader can be under way still if the log
+    /// was poisoned before.
+    pub(super) closed: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Disk {
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
             background: options.background,
-            upkeep: Mutex::new(Upkeep { last_checksum }),
+            upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
         }
     }
 
@@ -114,6 +117,12 @@ impl Disk {
             .map_err(|error| self.failed(Op::Write, segment, error))
     }
 
+    /// Ends all writing: waits for whoever is at it, and lets nobody begin.
+    pub(crate) fn retire(&self) {
+        *self.writer.lock() = Writer { closed: true, ..Writer::default() };
+        self.upkeep.lock().closed = true;
+    }
+
     /// Ends the use of the log: notes the cause, refuses claims, wakes all.
     pub(crate) fn poison(&self, protocol: &Protocol, error: &Error) {
         self.cause.note(error);
@@ -146,7 +155,10 @@ impl Medium for Disk {
 
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
         let mut writer = self.writer.lock();
-        let Writer { target, buffer } = &mut *writer;
+        let Writer { target, buffer, closed } = &mut *writer;
+        if *closed {
+            return Err(Failed);
+        }
         let mut at = run.from;
         while at < run.data_end {
             let bytes =

@@ -14,6 +14,8 @@ use crate::segment::seal::seal;
 pub(crate) struct Upkeep {
     /// The checksum of the newest trailer.
     pub(super) last_checksum: u32,
+    /// The log is closed: nothing is sealed any more.
+    pub(super) closed: bool,
 }
 
 impl Disk {
@@ -21,6 +23,9 @@ impl Disk {
     /// descriptor. Any error but `Poisoned` must poison.
     pub(crate) fn seal_ended(&self, protocol: &Protocol) -> Result<()> {
         let mut upkeep = self.upkeep.lock();
+        if upkeep.closed {
+            return Ok(());
+        }
         let set = self.segments.load();
         let ended = set.segments.len() - set.unsealed();
         for segment in set.segments.iter().skip(ended) {

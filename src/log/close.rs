@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::Shared;
+use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::storage::StorageLock;
 use crate::sync::Mutex;
@@ -50,8 +51,13 @@ impl Handle {
         let appender = &self.shared.appender;
         let tail = appender.protocol.close();
         appender.disk.bell.stop();
+        // An appender that was refused for want of a segment may be making one.
+        appender.disk.supply.close();
         let stopped = held.maintenance.take().map_or(Ok(()), JoinHandle::join);
-        let result = self.finish(tail);
+        let result = {
+            let _retiring = Retiring(&appender.disk);
+            self.finish(tail)
+        };
         // Only now may another process write.
         drop(lock);
         // A storage of the caller's may have panicked in the thread; that poisoned the log.
@@ -69,6 +75,15 @@ impl Handle {
             state.durable_end = tail;
             state.clean = true;
         })
+    }
+}
+
+/// Ends all writing, also where finishing failed or unwound while others are at it.
+struct Retiring<'a>(&'a Disk);
+
+impl Drop for Retiring<'_> {
+    fn drop(&mut self) {
+        self.0.retire();
     }
 }
 

@@ -8,6 +8,8 @@ mod info;
 mod maintenance;
 mod open;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;

@@ -101,8 +101,13 @@ impl Protocol {
         self.lead_commit(medium).map_err(|Failed| Stopped::Failed)
     }
 
+    /// One round: writes what is published of all that is claimed when it begins. What is published
+    /// after that has signalled, or its publisher waits for nothing.
     fn write_published<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
-        while let Some(run) = self.next_run() {
+        let until = self.tail();
+        while self.committed() < until
+            && let Some(run) = self.next_run()
+        {
             medium.write(self, &run)?;
             self.free.advance(run.to);
             self.committed.advance(run.to);
@@ -128,11 +133,13 @@ impl Protocol {
         (run.to > run.from).then_some(run)
     }
 
-    /// Walks published frames from `from` on, and stops outside a batch.
+    /// Walks published frames from `from`, the committed watermark, on, and stops outside a batch;
+    /// at most once around the ring, where the words of the first frame would be found again.
     fn walk(&self, from: u64, extent: &Extent) -> Run {
         let mut run = Run { base: extent.base, from, data_end: from, to: from };
         let mut at = from;
-        while extent.end - at >= FRAME_HEADER_BYTES {
+        let window_end = from + self.ring.bytes();
+        while extent.end - at >= FRAME_HEADER_BYTES && at + FRAME_HEADER_BYTES <= window_end {
             let Some(header) = self.ring.peek(at) else { break };
             let data_end = at + written_bytes(header);
             at += header.frame_bytes();

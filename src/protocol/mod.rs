@@ -27,6 +27,8 @@ mod reserve;
 mod ring;
 mod stage;
 mod tail;
+#[cfg(all(test, not(stratalog_loom)))]
+mod tests;
 mod wait;
 mod waiters;
 mod watermark;

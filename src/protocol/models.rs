@@ -4,12 +4,9 @@
 //! told of more than was written or synced, and nobody waits for ever.
 //! Run with `RUSTFLAGS="--cfg stratalog_loom" cargo test --release --lib protocol::models`.
 
-use loom::sync::Arc;
-use loom::thread;
-
 use super::*;
 use crate::format::{LINK_FRAME_BYTES, frame_at, frames_start};
-use crate::sync::Mutex;
+use crate::sync::{Arc, Builder, Mutex, thread};
 
 /// What was written and synced, and which call shall fail.
 struct Disk {
@@ -160,7 +157,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
 /// Explores all interleavings with at most so many preemptions, or LOOM_MAX_PREEMPTIONS if that is
 /// set.
 fn bounded(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
+    let mut builder = Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(run);
 }

@@ -49,6 +49,7 @@ impl Survey {
         }
         match read_control(storage)? {
             Ok(control) => {
+                check_length(storage, &control)?;
                 Self::check_addresses(storage, &control)?;
                 survey.control = Some(control);
             }
@@ -105,6 +106,22 @@ impl Survey {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Refuses a control file of another length: the state of a lost slot may have been the newer one, and
+/// files keep the size that they were made with.
+fn check_length(storage: &dyn Storage, control: &ControlFile) -> Result<()> {
+    let path = storage.path(CONTROL_NAME);
+    match control.file.size() {
+        Ok(CONTROL_FILE_BYTES) => Ok(()),
+        Ok(found) => Err(Error::Corrupt {
+            path,
+            offset: found.min(CONTROL_FILE_BYTES),
+            lsn: None,
+            reason: Corruption::FileLength { expected: CONTROL_FILE_BYTES, found },
+        }),
+        Err(source) => Err(Error::io(Op::Read, path, source)),
     }
 }
 

@@ -90,7 +90,7 @@ fn write(
         filled = end;
     }
     while filled < end {
-        let to = end.min(filled + FILL_STEP_BYTES);
+        let to = next_step(base, filled).min(end);
         fill(file, filled - base, to - base)
             .map_err(|error| no_space_or_io(Op::Write, path, error))?;
         if (to - base).is_multiple_of(FILL_SYNC_BYTES) {
@@ -105,6 +105,12 @@ fn write(
     write_all_at(file, &block, 0).map_err(|error| no_space_or_io(Op::Write, path, error))?;
     file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
     Ok(filled)
+}
+
+/// Where the fill step that begins at `filled` ends: at a multiple of the step in the file, so that
+/// steps meet the places where zeros are written out.
+pub(crate) fn next_step(base: u64, filled: u64) -> u64 {
+    base + (filled - base + 1).next_multiple_of(FILL_STEP_BYTES)
 }
 
 /// Writes zeros over the offsets `from..to` of a file.

@@ -5,7 +5,9 @@
 //! earlier segments, to have been durable.
 
 use crate::error::{Error, Op, Result};
-use crate::format::{BLOCK_BYTES, Kind, LogId, Summary, Trailer, header_at, summarize};
+use crate::format::{
+    BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, LogId, Summary, Trailer, header_at, summarize,
+};
 use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
 
@@ -67,11 +69,17 @@ pub(crate) fn write_trailer(
 fn discard_padding(file: &dyn StorageFile, segment: &Segment, frames: &[u8], last: Option<u64>) {
     let Some(last) = last else { return };
     let Ok(header) = header_at(frames, segment.start(), last) else { return };
-    let padding = last + header.frame_bytes();
-    let Ok(header) = header_at(frames, segment.start(), padding) else { return };
-    let body = padding.next_multiple_of(BLOCK_BYTES).max(padding + 16);
-    if header.kind == Kind::Padding && body + DISCARD_BYTES <= segment.end {
-        let offset = (body - segment.base).next_multiple_of(BLOCK_BYTES);
-        let _ = file.discard(offset, segment.end - segment.base - offset);
+    let mut padding = last + header.frame_bytes();
+    // Idle marks are empty paddings in front of the one that fills the rest.
+    while let Ok(header) = header_at(frames, segment.start(), padding) {
+        let end = padding + header.frame_bytes();
+        if header.kind != Kind::Padding {
+            return;
+        }
+        let body = (padding + FRAME_HEADER_BYTES - segment.base).next_multiple_of(BLOCK_BYTES);
+        if end == segment.end && segment.base + body + DISCARD_BYTES <= end {
+            let _ = file.discard(body, end - segment.base - body);
+        }
+        padding = end;
     }
 }

@@ -13,10 +13,10 @@ use crate::error::{Error, Op, Result};
 use crate::format::{LINK_FRAME_BYTES, LogId, frames_end};
 use crate::protocol::{Extent, Protocol};
 use crate::segment::control::Control;
-use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, prepare};
+use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
 use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
-use crate::storage::Storage;
+use crate::storage::{Access, Storage};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
 /// How many spares are kept at most; one is kept from the start, misses raise the number.
@@ -35,6 +35,8 @@ struct State {
     next_base: u64,
     /// Someone is preparing a segment.
     preparing: bool,
+    /// The log is closed: nothing is made, filled or attached any more.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Supply {
                 previous_end: start.previous_end,
                 next_base: start.next_base,
                 preparing: false,
+                closed: false,
             }),
             prepared: Condvar::new(),
             hurry: AtomicBool::new(false),
@@ -123,7 +126,8 @@ impl Supply {
         loop {
             let mut state = self.state.lock();
             let extent = protocol.extent();
-            if protocol.tail() != tail || state.has_room(extent, tail, need) {
+            // Once closed, the next try at a claim is refused.
+            if state.closed || protocol.tail() != tail || state.has_room(extent, tail, need) {
                 return Ok(true);
             }
             if let Some(extent) = extent
@@ -157,12 +161,23 @@ impl Supply {
         }
     }
 
+    /// Ends the making, filling and attaching of segments, and waits for whoever is at it. Claims
+    /// are refused already.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.hurry.store(true, Ordering::Relaxed);
+        while state.preparing {
+            self.prepared.wait(&mut state);
+        }
+    }
+
     /// Prepares a spare if there are fewer than wanted. True if one was made.
     pub(crate) fn keep_spares(&self, control: &Control, durable: u64) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
-            if state.preparing || spares >= self.wanted.load(Ordering::Relaxed) {
+            if state.preparing || state.closed || spares >= self.wanted.load(Ordering::Relaxed) {
                 return Ok(false);
             }
         }
@@ -178,13 +193,15 @@ impl Supply {
         if state.filled >= segment.frames_end() {
             return Ok(false);
         }
-        let to = segment.frames_end().min(state.filled + FILL_STEP_BYTES);
+        let to = next_step(segment.base, state.filled).min(segment.frames_end());
         state.fill_to(&*self.storage, to)?;
         protocol.raise_attached_end(state.filled);
         let write_out = (to - segment.base).is_multiple_of(FILL_SYNC_BYTES);
         drop(state);
-        if write_out && let Some(file) = segment.file() {
-            // Only paces the zeros: what makes frames durable is the sync leader's own call.
+        // Only paces the zeros: what makes frames durable is the sync leader's own call. Through
+        // another descriptor: the system tells each one once of a failed write-back, and the one
+        // that the leader syncs has to tell the leader.
+        if write_out && let Ok(file) = self.storage.open(&segment.name, Access::ReadWrite) {
             file.sync()
                 .map_err(|error| Error::io(Op::Sync, self.storage.path(&segment.name), error))?;
         }
@@ -199,7 +216,7 @@ impl Supply {
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
-            if state.preparing {
+            if state.preparing || state.closed {
                 return Ok(());
             }
             state.preparing = true;
@@ -229,8 +246,11 @@ struct Preparing<'a>(&'a Supply);
 
 impl Drop for Preparing<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().preparing = false;
+        let mut state = self.0.state.lock();
+        state.preparing = false;
+        // Under the lock, or it would take back what the next one in a hurry says.
         self.0.hurry.store(false, Ordering::Relaxed);
+        drop(state);
         self.0.prepared.notify_all();
     }
 }

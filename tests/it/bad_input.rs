@@ -113,7 +113,7 @@ fn the_largest_batch_fits_and_eight_bytes_more_do_not() {
         assert_one_line(&refusal);
         let Error::RecordTooLarge { len, max, .. } = refusal else { panic!("{refusal:?}") };
         assert_eq!((len, max), (ROOM + 8, ROOM));
-        assert!(log.append_batch(&vec![[0_u8; 0]; 100_000]).is_err());
+        assert!(log.append_batch(&[[0_u8; 0]; 100_000]).is_err());
         assert_eq!(log.tail(), tail);
     }
     assert!(

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use stratalog::storage::{FileStorage, MemoryStorage, Storage};
-use stratalog::{Error, Log, Lsn};
+use stratalog::{Log, Lsn};
 
 use super::common::{
     Random, Records, Tag, check_tags, number, read, records, seed, tiny, without_hanging,
 };
 
-const WRITERS: u32 = 8;
+pub(super) const WRITERS: u32 = 8;
 const CALLS: u32 = 250;
 
 /// What the writers tell the readers.
@@ -27,17 +27,17 @@ struct Progress {
 }
 
 /// A thread that appends; it keeps what it was told.
-struct Writer {
+pub(super) struct Writer {
     log: Log,
     number: u32,
     random: Random,
-    acknowledged: Records,
+    pub(super) acknowledged: Records,
     /// Whether all its appends so far are committed.
     committed: bool,
 }
 
 impl Writer {
-    fn new(log: &Log, number: u32, seed: u64) -> Self {
+    pub(super) fn new(log: &Log, number: u32, seed: u64) -> Self {
         let random = Random::new(seed ^ u64::from(number) << 32);
         Self { log: log.clone(), number, random, acknowledged: Vec::new(), committed: true }
     }
@@ -48,7 +48,7 @@ impl Writer {
         self.random.below(bound) as usize
     }
 
-    fn call(&mut self, call: u32) -> stratalog::Result<()> {
+    pub(super) fn call(&mut self, call: u32) -> stratalog::Result<()> {
         let payload = Tag::single(self.number, call).payload(self.more());
         let choice = self.random.below(100);
         let log = &self.log;
@@ -197,36 +197,5 @@ fn threads_append_beside_readers_to_files() {
             let directory = tempfile::tempdir().unwrap();
             run(FileStorage::new(directory.path()), seed.is_multiple_of(2), seed);
         });
-    });
-}
-
-#[test]
-fn closing_beside_appends_loses_nothing_that_was_acknowledged() {
-    let seed = seed("closing");
-    without_hanging("closing", move || {
-        for round in 0..10 {
-            let disk = MemoryStorage::new();
-            let log = tiny().background(round % 2 == 0).open_with(disk.clone()).unwrap();
-            let writers: Vec<_> = (0..WRITERS)
-                .map(|number| {
-                    let mut writer = Writer::new(&log, number, seed + round);
-                    thread::spawn(move || {
-                        let failed = (0..).find_map(|call| writer.call(call).err());
-                        assert!(matches!(failed, Some(Error::Closed)), "{failed:?}");
-                        writer.acknowledged
-                    })
-                })
-                .collect();
-            while log.stats().segments < 3 + round as usize {
-                thread::yield_now();
-            }
-            log.close().unwrap();
-            let reopened = tiny().open_with(disk).unwrap();
-            assert!(reopened.recovery().clean);
-            let seen: BTreeMap<_, _> = records(&reopened).into_iter().collect();
-            for (lsn, payload) in writers.into_iter().flat_map(|writer| writer.join().unwrap()) {
-                assert!(seen.get(&lsn) == Some(&payload), "{lsn} is lost");
-            }
-        }
     });
 }

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use stratalog::format::{BLOCK_BYTES, CONTROL_NAME, FileKind, classify};
+use stratalog::format::{BLOCK_BYTES, CONTROL_NAME, FileKind, classify, segment_name};
 use stratalog::storage::{Image, MemoryStorage};
 use stratalog::{Corruption, Error, Log};
 
@@ -40,11 +40,8 @@ impl Sample {
     /// Opens and reads a damaged copy.
     fn judge(&self, damaged: &Image, what: &str) {
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge_inner(damaged)));
-        match judged {
-            Ok(Ok(())) => {}
-            Ok(Err(wrong)) => panic!("{}, {what}: {wrong}", self.what),
-            Err(_) => panic!("{}, {what}: panicked", self.what),
-        }
+        let wrong = judged.unwrap_or_else(|_panic| Err("it panicked".to_owned())).err();
+        assert!(wrong.is_none(), "{}, {what}: {wrong:?}", self.what);
     }
 
     fn judge_inner(&self, damaged: &Image) -> Result<(), String> {
@@ -53,10 +50,8 @@ impl Sample {
             Ok(log) => log,
             Err(error) => {
                 names_a_file(&error)?;
-                return match without_locks(disk.image()) == without_locks(damaged.clone()) {
-                    true => Ok(()),
-                    false => Err(format!("refused with {error}, but changed the disk")),
-                };
+                let same = without_locks(disk.image()) == without_locks(damaged.clone());
+                return ensure(same, || format!("refused with {error}, but changed the disk"));
             }
         };
         let (seen, error) = read(&log.snapshot());
@@ -89,19 +84,21 @@ fn without_locks(mut image: Image) -> Image {
     image
 }
 
+fn ensure(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(wrong()) }
+}
+
 fn names_a_file(error: &Error) -> Result<(), String> {
     let text = error.to_string();
-    let named = match error {
-        Error::Corrupt { path, .. }
-        | Error::MissingSegment { path, .. }
-        | Error::UnsupportedFormat { path, .. }
-        | Error::NotALog { path, .. } => path,
-        _ => return Err(format!("not what damage is told by: {error:?}")),
+    let (Error::Corrupt { path: named, .. }
+    | Error::MissingSegment { path: named, .. }
+    | Error::UnsupportedFormat { path: named, .. }
+    | Error::NotALog { path: named, .. }) = error
+    else {
+        return Err(format!("not what damage is told by: {error:?}"));
     };
-    match text.contains('\n') || !text.contains(&*named.to_string_lossy()) {
-        true => Err(format!("the error does not name the file in one line: {text}")),
-        false => Ok(()),
-    }
+    let named = !text.contains('\n') && text.contains(&*named.to_string_lossy());
+    ensure(named, || format!("the error does not name the file in one line: {text}"))
 }
 
 /// What was opened can be appended to, closed, and opened again.
@@ -114,10 +111,7 @@ fn goes_on(log: Log, disk: MemoryStorage, mut seen: Records) -> Result<(), Strin
     let again = tiny().open_with(disk).map_err(failed)?;
     seen.push((lsn, more));
     let (read, _) = read(&again.snapshot());
-    match damaged || read == seen {
-        true => Ok(()),
-        false => Err("after going on and reopening it is another log".to_owned()),
-    }
+    ensure(damaged || read == seen, || "after going on it is another log".to_owned())
 }
 
 /// Appends a bit of everything: 40 to 200 bytes each.
@@ -326,28 +320,40 @@ fn no_valid_control_slot_beside_segments_is_refused() {
 
 #[test]
 fn a_segment_that_was_cut_away_stays_away_when_it_comes_back() {
-    // What was written behind the tear is abandoned; its file comes back after the log went on.
-    let (disk, log) = three_segments();
-    log.roll().unwrap();
-    fill(&log, 17..18);
-    let mut image = disk.image();
-    let newest = image.names().filter(|name| is_segment(name)).last().unwrap().to_owned();
-    let abandoned = image.get(&newest).unwrap().to_vec();
-    drop(log);
-    image.remove(&newest);
-    let Ok(log) = open_image(&image) else {
-        // Its name was durable: that it is gone is noticed, which is as good.
-        return;
-    };
-    drop(log);
-    let disk = MemoryStorage::from_image(image);
+    let disk = MemoryStorage::new();
     let log = tiny().open_with(disk.clone()).unwrap();
-    fill(&log, 20..24);
-    let expected = records(&log);
+    let append = |log: &Log, calls: std::ops::Range<u32>| {
+        for call in calls {
+            log.append(&Tag::single(1, call).payload(500)).unwrap();
+        }
+    };
+    append(&log, 0..20);
+    log.sync().unwrap();
+    append(&log, 20..40);
+    let torn = records(&log)[24].0.get();
     let mut image = disk.image();
-    drop(log);
-    assert!(image.insert(newest.clone(), abandoned).is_none(), "an address was given twice");
-    assert_eq!(records(&open_image(&image).unwrap()), expected);
+    image.get_mut(&segment_name(torn / TINY * TINY)).unwrap()[(torn % TINY) as usize + 99] ^= 1;
+    let behind = segment_name(torn / TINY * TINY + TINY);
+    let abandoned = image.get(&behind).unwrap().to_vec();
+
+    let disk = MemoryStorage::from_image(image);
+    for round in 0..3 {
+        let log = tiny().open_with(disk.clone()).unwrap();
+        assert_eq!(log.recovery().set_aside.len(), usize::from(round == 0));
+        assert_eq!(records(&log).len(), 24 + 20 * round as usize);
+        append(&log, 100 + round * 20..120 + round * 20);
+        let expected = records(&log);
+        let mut images = vec![disk.image()];
+        log.close().unwrap();
+        images.push(disk.image());
+        for mut image in images {
+            let before = image.insert(&behind, abandoned.clone());
+            assert!(before.is_none(), "its addresses were given to other records");
+            let log = open_image(&image).unwrap();
+            assert_eq!(records(&log), expected);
+            assert!(!log.recovery().set_aside.is_empty(), "{}", log.recovery());
+        }
+    }
 }
 
 /// The lengths in headers are what could make memory be asked for: with little of it allowed, each

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use stratalog::Log;
+use stratalog::format::{FileKind, classify};
 use stratalog::storage::MemoryStorage;
 
 use super::common::{TINY, tiny};
@@ -72,8 +73,12 @@ impl Rig {
     }
 }
 
+pub(crate) fn is_temporary(event: &Event) -> bool {
+    classify(&event.name) == FileKind::Temporary
+}
+
 pub(crate) fn is_segment(event: &Event) -> bool {
-    event.name.ends_with(".seg")
+    matches!(classify(&event.name), FileKind::Segment(_))
 }
 
 pub(crate) fn is_frame_write(event: &Event) -> bool {

@@ -41,7 +41,11 @@ fn child_that_appends_until_it_is_killed() {
         let log = log.clone();
         // A writer's number tells the round too, so that no two payloads are the same.
         let number = (seed as u32) << 4 | writer;
-        thread::spawn(move || (0..).for_each(|call| append(&log, number, call, seed)));
+        thread::spawn(move || {
+            for call in 0..u32::MAX {
+                append(&log, number, call, seed);
+            }
+        });
     }
     loop {
         thread::park();

@@ -6,12 +6,13 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use stratalog::format::{FileKind, classify};
 use stratalog::storage::{FileStorage, MemoryStorage};
 use stratalog::{Error, Log};
 
 use super::common::{Records, TINY, filled, records, tiny};
-use super::faults::{Rig, is_create};
-use super::tap::Verdict;
+use super::faults::{Rig, is_create, is_temporary};
+use super::tap::{Call, Event, Verdict};
 
 /// Appends until there is no space; each refusal leaves everything as it was.
 fn fill_up(log: &Log, expected: &mut Records) {
@@ -67,6 +68,27 @@ fn a_quota_is_a_full_disk_too() {
         rig.plan(is_create, 0, 0, Verdict::Go);
         expected.push((log.append(&[1; 700]).unwrap(), vec![1; 700]));
         assert_eq!(records(&log), expected);
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_segment_is_made_is_a_full_disk_too() {
+    for call in [Call::Write, Call::Sync] {
+        let rig = Rig::new();
+        let log = rig.open(false).unwrap();
+        let mut expected = vec![(log.append(b"first").unwrap(), b"first".to_vec())];
+        let applies: fn(&Event) -> bool = match call {
+            Call::Write => |event| event.call == Call::Write && is_temporary(event),
+            _ => |event| event.call == Call::Sync && is_temporary(event),
+        };
+        rig.plan(applies, 0, u64::MAX, Verdict::Fail(ErrorKind::StorageFull));
+        fill_up(&log, &mut expected);
+        let image = rig.disk.image();
+        assert!(image.names().all(|name| classify(name) != FileKind::Temporary), "{image:?}");
+        rig.plan(applies, 0, 0, Verdict::Go);
+        expected.push((log.append(&[1; 700]).unwrap(), vec![1; 700]));
+        log.close().unwrap();
+        assert_eq!(records(&rig.open(false).unwrap()), expected);
     }
 }
 

@@ -195,9 +195,12 @@ fn a_snapshot_stays_what_it_is_while_the_log_goes_on() {
     let mut random = Random::new(seed("snapshots"));
     let directory = tempfile::tempdir().unwrap();
     for on_files in [false, true] {
-        let log = match on_files {
-            true => tiny().background(true).open(directory.path()).unwrap(),
-            false => tiny().background(true).open_with(MemoryStorage::new()).unwrap(),
+        let mut options = tiny();
+        options.background(true);
+        let log = if on_files {
+            options.open(directory.path()).unwrap()
+        } else {
+            options.open_with(MemoryStorage::new()).unwrap()
         };
         let mut taken: Vec<(Snapshot, Records)> = Vec::new();
         let mut all = Records::new();

@@ -1,0 +1,165 @@
+//! Tests of what a log does to its storage, call by call.
+//!
+//! Invariant: the storage beneath is a memory whose calls can be held up and counted.
+
+use std::io;
+use std::path::PathBuf;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFile, StorageLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::{Error, Log, Options};
+
+#[derive(Clone, Debug, Default)]
+struct Probe {
+    disk: MemoryStorage,
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The next rename says so, and waits for an answer or a while.
+    hold_rename: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    closed: AtomicBool,
+    /// Whether anything was changed once `closed` was set.
+    late: AtomicBool,
+    /// How often a descriptor was synced that made its file.
+    syncs_of_writer: AtomicU64,
+    /// Offset and length of what was given back.
+    discarded: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Seen {
+    fn change(&self) {
+        self.late.fetch_or(self.closed.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+}
+
+impl Storage for Probe {
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.disk.names()
+    }
+    fn create_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
+        self.seen.change();
+        let file = self.disk.create(name, bytes)?;
+        Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: true }))
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.disk.open(name, access)?;
+        Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let held = self.seen.hold_rename.lock().take();
+        if let Some((here, go_on)) = held {
+            here.send(()).unwrap();
+            let _ = go_on.recv_timeout(Duration::from_millis(300));
+        }
+        self.seen.change();
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.seen.change();
+        self.disk.remove(name)
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn lock(&self, name: &str, kind: LockKind) -> io::Result<Option<Box<dyn StorageLock>>> {
+        self.disk.lock(name, kind)
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.disk.path(name)
+    }
+}
+
+#[derive(Debug)]
+struct ProbeFile {
+    file: Arc<dyn StorageFile>,
+    seen: Arc<Seen>,
+    writer: bool,
+}
+
+impl StorageFile for ProbeFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.seen.change();
+        self.file.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.seen.syncs_of_writer.fetch_add(u64::from(self.writer), Ordering::SeqCst);
+        self.file.sync()
+    }
+    fn map(&self) -> io::Result<Option<Region>> {
+        self.file.map()
+    }
+    fn wants_zero_fill(&self) -> bool {
+        true
+    }
+    fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.seen.discarded.lock().push((offset, bytes));
+        Ok(())
+    }
+}
+
+fn open(probe: &Probe, segment_bytes: u64) -> Log {
+    let mut options = Options::new();
+    options.segment_bytes(segment_bytes).background(false);
+    options.open_with(probe.clone()).unwrap()
+}
+
+#[test]
+fn closing_waits_for_an_appender_that_makes_a_segment() {
+    let probe = Probe::default();
+    let log = open(&probe, 16 << 10);
+    log.append(&[1; 8000]).unwrap();
+    let (here, is_here) = channel();
+    let (go_on, wait) = channel();
+    *probe.seen.hold_rename.lock() = Some((here, wait));
+    let appender = log.clone();
+    let thread = std::thread::spawn(move || appender.append(&[2; 8000]));
+    is_here.recv().unwrap();
+    log.close().unwrap();
+    probe.seen.closed.store(true, Ordering::SeqCst);
+    let _ = go_on.send(());
+    assert!(matches!(thread.join().unwrap(), Err(Error::Closed)));
+    assert!(!probe.seen.late.load(Ordering::SeqCst), "nothing is changed without the lock");
+}
+
+#[test]
+fn a_padding_behind_an_idle_mark_keeps_its_header_when_its_body_is_given_back() {
+    let probe = Probe::default();
+    let log = open(&probe, 256 << 10);
+    // The record ends 16 bytes before a block does: the mark fills the block.
+    log.append_durable(&[1; 4016]).unwrap();
+    let appender = log.appender();
+    assert!(appender.disk.mark_idle(&appender.protocol, log.durable().get()).unwrap());
+    assert_eq!(log.durable().get(), 8192);
+    log.roll().unwrap();
+    log.append(&[2; 8]).unwrap();
+    log.close().unwrap();
+    // The padding's header lies at 8192.
+    let end = (256 << 10) - 4096;
+    assert_eq!(*probe.seen.discarded.lock(), [(12288, end - 12288)]);
+}
+
+#[test]
+fn pacing_the_zeros_takes_no_failure_away_from_the_sync_of_frames() {
+    let probe = Probe::default();
+    let log = open(&probe, 2 << 20);
+    log.append(b"one").unwrap();
+    let appender = log.appender();
+    let before = probe.seen.syncs_of_writer.load(Ordering::SeqCst);
+    while appender.disk.supply.fill_ahead(&appender.protocol).unwrap() {}
+    assert_eq!(probe.seen.syncs_of_writer.load(Ordering::SeqCst), before);
+}
