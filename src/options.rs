@@ -88,7 +88,7 @@ impl Options {
         self
     }
 
-    /// How long a sync waits for other threads to join it: at most 1 s.
+    /// How long a sync waits for other threads to join it, also where there is but one: at most 1 s.
     ///
     /// By default a sync that follows one which served several threads waits up to a quarter of
     /// that one's time for as many to arrive, and a lone thread never waits.

@@ -112,7 +112,9 @@ impl Appender {
 
     /// Waits until everything below `target` is durable; returns the watermark.
     pub(crate) fn sync_until(&self, target: u64) -> Result<u64> {
-        self.protocol.sync_until(&self.disk, target).map_err(|stopped| self.stopped(stopped))
+        let reached = self.protocol.sync_until(&self.disk, target);
+        self.disk.bell.watch();
+        reached.map_err(|stopped| self.stopped(stopped))
     }
 
     /// Seals the active segment early, if it holds a record.

@@ -176,12 +176,11 @@ impl Medium for Disk {
         for segment in self.segments.load().overlapping(from, to) {
             let Some(file) = segment.file() else {
                 debug_assert!(false, "a segment stays open until all of it is durable");
-                continue;
+                return Err(Failed);
             };
             file.sync().map_err(|error| self.failed(Op::Sync, segment, error))?;
         }
         self.gather.took(start.elapsed());
-        self.bell.watch();
         Ok(())
     }
 

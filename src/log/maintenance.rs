@@ -20,7 +20,19 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("stratalog".into()).spawn(move || run(&shared))
 }
 
+/// Poisons if the thread unwinds: a storage of the caller's has panicked.
+struct Unwinding<'a>(&'a Shared);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.appender.protocol.poison();
+        }
+    }
+}
+
 fn run(shared: &Shared) {
+    let _unwinding = Unwinding(shared);
     let disk = &shared.appender.disk;
     let mut idle = Idle::default();
     while !disk.bell.is_stopped() {

@@ -187,9 +187,11 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned).
+    /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned),
+    /// [`Closed`](crate::Error::Closed).
     pub fn commit(&self) -> Result<Lsn> {
         let appender = self.appender();
+        appender.check_open()?;
         appender.commit_until(appender.protocol.tail()).map(Lsn::new)
     }
 
@@ -201,10 +203,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned). A failed sync is never
-    /// tried again: the operating system may have dropped what it could not write.
+    /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned),
+    /// [`Closed`](crate::Error::Closed). A failed sync is never tried again: the operating system
+    /// may have dropped what it could not write.
     pub fn sync(&self) -> Result<Lsn> {
         let appender = self.appender();
+        appender.check_open()?;
         appender.sync_until(appender.protocol.tail()).map(Lsn::new)
     }
 
@@ -220,6 +224,7 @@ impl Log {
     /// As [`sync`](Self::sync).
     pub fn sync_to(&self, lsn: Lsn) -> Result<Lsn> {
         let appender = self.appender();
+        appender.check_open()?;
         // Watermarks never lie inside a frame, so one above its address covers it.
         let target = lsn.get().saturating_add(1).min(appender.protocol.tail());
         appender.sync_until(target).map(Lsn::new)
@@ -268,7 +273,8 @@ impl Log {
         let poisoned = protocol.state() == Some(State::Poisoned);
         // After a failed write what was committed is in the page cache as it was. After a failed
         // sync the cache may fall back to what the disk holds.
-        let refused = (poisoned && cause.op() != Some(Op::Write)).then(|| cause.poisoned());
+        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
+        let refused = (poisoned && !trusted).then(|| cause.poisoned());
         let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
         let storage = Arc::clone(&appender.disk.storage);
         Snapshot::new(storage, set, protocol.id(), end, refused, options)
@@ -294,8 +300,8 @@ impl Log {
     }
 
     /// Syncs everything, marks the log as cleanly closed, and gives up the lock, also while other
-    /// handles live: their calls then fail with [`Closed`](crate::Error::Closed). Appends that are
-    /// under way in other threads end first.
+    /// handles live: whatever appends, commits or syncs through them then fails with
+    /// [`Closed`](crate::Error::Closed). Appends that are under way in other threads end first.
     ///
     /// # Durability
     ///

@@ -1,7 +1,7 @@
 //! [`Bell`]: wakes the maintenance thread.
 //!
-//! Invariant: a ring that happens after the thread began to look makes it look once more. Ringing
-//! for a sync costs one load while the thread is watching already.
+//! Invariant: a ring that happens after the thread began to look makes it look once more. While the
+//! thread is watching already, a sync costs one atomic operation.
 
 use std::time::Duration;
 
@@ -37,15 +37,18 @@ impl Bell {
     }
 
     /// Something became durable: the log may fall idle from now on.
+    ///
+    /// Called after the durable watermark has advanced. A read-modify-write, like `unwatch`: the
+    /// later of the two sees what was done before the earlier.
     pub(crate) fn watch(&self) {
-        if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::AcqRel) {
+        if !self.watching.swap(true, Ordering::AcqRel) {
             self.ring();
         }
     }
 
     /// The thread stops watching. It looks at the log after this, so a later sync rings again.
     pub(crate) fn unwatch(&self) {
-        self.watching.store(false, Ordering::Release);
+        self.watching.swap(false, Ordering::AcqRel);
     }
 
     pub(crate) fn is_watched(&self) -> bool {

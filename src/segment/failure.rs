@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Op};
+use crate::sync::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 struct First {
@@ -17,15 +18,22 @@ struct First {
 
 /// Written at most once, by whoever fails first.
 #[derive(Debug, Default)]
-pub(crate) struct Cause(OnceLock<First>);
+pub(crate) struct Cause {
+    first: OnceLock<First>,
+    /// Whether a sync has failed, first or later.
+    failed_sync: AtomicBool,
+}
 
 impl Cause {
     /// Notes a failure unless there was one before.
     pub(crate) fn note(&self, error: &Error) {
         if let Error::Io { op, path, source } = error {
+            if matches!(op, Op::Sync | Op::SyncDirectory) {
+                self.failed_sync.store(true, Ordering::Release);
+            }
             let first = First { op: *op, path: path.clone(), source: Arc::clone(source) };
             // Only the first cause is told.
-            let _ = self.0.set(first);
+            let _ = self.first.set(first);
         }
     }
 
@@ -41,13 +49,18 @@ impl Cause {
         Error::Poisoned { op, path, source }
     }
 
+    /// Whether a sync has failed: then the page cache can't be trusted above the durable watermark.
+    pub(crate) fn has_failed_sync(&self) -> bool {
+        self.failed_sync.load(Ordering::Acquire)
+    }
+
     /// The call that failed first.
     pub(crate) fn op(&self) -> Option<Op> {
-        self.0.get().map(|first| first.op)
+        self.first.get().map(|first| first.op)
     }
 
     fn parts(&self) -> (Op, PathBuf, Arc<io::Error>) {
-        if let Some(first) = self.0.get() {
+        if let Some(first) = self.first.get() {
             return (first.op, first.path.clone(), Arc::clone(&first.source));
         }
         // A leader that unwound noted nothing: a storage of the caller's panicked.

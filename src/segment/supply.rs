@@ -7,10 +7,11 @@
 //! them: they cannot hit a frame.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{LINK_FRAME_BYTES, LogId, frames_end};
+use crate::format::{LINK_FRAME_BYTES, LogId, frames_end, segment_name};
 use crate::protocol::{Extent, Protocol};
 use crate::segment::control::Control;
 use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
@@ -223,10 +224,14 @@ impl Supply {
             state.next_base
         };
         let preparing = Preparing(self);
+        let Some(next_base) = base.checked_add(self.segment_bytes) else {
+            // Every address is used up; only a control file made for it says so.
+            let source = Arc::new(ErrorKind::StorageFull.into());
+            return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
+        };
         let spare = prepare(&*self.storage, &self.id, base, self.segment_bytes, go_on)?;
         // The name is durable; only now may its addresses be taken, and only after this is synced
         // may they be offered.
-        let next_base = base + self.segment_bytes;
         control.update(|state| {
             state.next_base = next_base;
             state.newest = Some(base);
