@@ -70,7 +70,9 @@ impl<'a, 'b> Repair<'a, 'b> {
         repair.report.cut = if cut { repair.cut_report() } else { None };
 
         repair.report.removed = remove(storage, &survey.names.leftovers)?;
-        let control = take_over(storage, control)?;
+        let file = Arc::clone(&control.file);
+        let control = Control::adopt(storage, file, winner.state.clone(), winner.sequence);
+        control.rewrite()?;
         if !clean {
             repair.persist()?;
             repair.sync_directory()?;
@@ -199,19 +201,6 @@ impl<'a, 'b> Repair<'a, 'b> {
             report: self.report,
         })
     }
-}
-
-/// Writes the newest slot again in its place; or the whole file anew, if it has lost a part.
-fn take_over(storage: &dyn Storage, control: &ControlFile) -> Result<Control> {
-    let ControlFile { file, winner, whole } = control;
-    let state = winner.state.clone();
-    if !whole {
-        // What the lost part said is not known, so this is not taken for a clean stop.
-        return Control::create(storage, ControlState { clean: false, ..state });
-    }
-    let control = Control::adopt(storage, Arc::clone(file), state, winner.sequence);
-    control.rewrite()?;
-    Ok(control)
 }
 
 /// Removes files and returns their paths.

@@ -26,8 +26,6 @@ const MAX_ADDRESS: u64 = 1 << 63;
 pub(super) struct ControlFile {
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) winner: Winner,
-    /// Whether the file has the size of two slots.
-    pub(super) whole: bool,
 }
 
 /// What a directory holds, as far as headers and trailers tell.
@@ -147,8 +145,7 @@ fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
     // Opened for writing, which changes nothing.
     let file = storage.open(CONTROL_NAME, Access::ReadWrite).map_err(error(Op::Open))?;
     let slots = read_slots(&*file).map_err(error(Op::Read))?;
-    let whole = file.size().map_err(error(Op::Read))? == CONTROL_FILE_BYTES;
-    Ok(winner(slots).map(|winner| ControlFile { file, winner, whole }))
+    Ok(winner(slots).map(|winner| ControlFile { file, winner }))
 }
 
 fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
