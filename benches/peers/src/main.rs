@@ -6,7 +6,8 @@
 //! 1. A *round* does one work once on each system, each in a directory of its own. Rounds are
 //!    interleaved and each begins with another system, so that a drift of the machine meets all.
 //! 2. What a round prepares (directories, preallocation, logs to be opened) is not timed, and a
-//!    system is given time to finish its own preparations before the clock starts.
+//!    system's own preparations are waited for before the clock starts. What it does in the
+//!    background after that is its own matter: `append-long` goes through several segments.
 //! 3. The table gives the median and the minimum of the rounds, and the median of each round's
 //!    ratio to `raw` of the same round. `raw` is no log: it is finished frames in a zero-filled
 //!    file by plain `pwrite` and `fdatasync`, and a mapped scan that checks CRC-32C.
@@ -48,5 +49,6 @@ fn run(arguments: &Arguments) -> Outcome {
             table::print(&work, &rows, &systems, arguments.markdown);
         }
     }
+    println!("\n{}", table::load("at the end"));
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Measuring one work: interleaved rounds over all systems of its class.
 //!
 //! Invariant: nothing is timed but the work. Before the clock starts, what earlier rounds left
-//! dirty is synced, and the system's own preparations get [`PAUSE`] to finish.
+//! dirty is synced, and the system's own preparations are waited for, as long as they take: until
+//! this process has written nothing for [`QUIET`].
 
 use std::fs;
 use std::io::IsTerminal;
@@ -16,8 +17,11 @@ use crate::child;
 use crate::system::{Log, Operation, Outcome, Plan, System};
 use crate::works::{BATCH_RECORDS, Work};
 
-/// Long enough for a background thread to prepare a segment of 64 MiB.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Longer than a background thread that prepares a segment is held up by one sync.
+const QUIET: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_millis(20);
+/// A system that goes on writing for so long would never stop.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The rounds of one system, in nanoseconds for each unit of the work.
 #[derive(Debug)]
@@ -104,16 +108,37 @@ fn nanos_each(time: Duration, count: u64) -> f64 {
     time.as_nanos() as f64 / count as f64
 }
 
-/// Syncs the whole file system, so that no one pays for what another wrote.
+/// Waits for the system's own threads, and syncs the whole file system, so that no one pays for what
+/// another wrote.
 fn settle(place: &Path) -> Outcome {
     let directory = fs::File::open(place)?;
+    let mut written = bytes_written()?;
+    let begun = Instant::now();
+    let mut changed = begun;
+    while changed.elapsed() < QUIET {
+        thread::sleep(LOOK);
+        let now = bytes_written()?;
+        if now != written {
+            (written, changed) = (now, Instant::now());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err("the system's preparations do not end".into());
+        }
+    }
     // SAFETY: the descriptor is open for the length of the call, which takes no memory.
     let result = unsafe { libc::syncfs(directory.as_raw_fd()) };
     if result != 0 {
         return Err(std::io::Error::last_os_error().into());
     }
-    thread::sleep(PAUSE);
+    thread::sleep(LOOK);
     Ok(())
+}
+
+/// How much this process has written since it began.
+fn bytes_written() -> Outcome<u64> {
+    let counts = fs::read_to_string("/proc/self/io")?;
+    let line = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
+    Ok(line.ok_or("/proc/self/io has no wchar")?.parse()?)
 }
 
 fn append(system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
@@ -121,33 +146,50 @@ fn append(system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
         fs::remove_dir_all(place)?;
     }
     fs::create_dir_all(place)?;
-    let operation = plan.timed;
     let each = plan.records / plan.threads as u64;
-    let warm_up = each / 20;
+    let warm_up = (each / 20).max(BATCH_RECORDS as u64);
     let room = Plan { records: (each + warm_up) * plan.threads as u64, ..*plan };
     let log = system.open(place, &room)?;
-    settle(place)?;
+    let time = timed_threads(log.as_ref(), plan, (warm_up, each), place)?;
+    log.close()?;
+    Ok(nanos_each(time, each * plan.threads as u64))
+}
+
+/// The time from the first thread's start to the last one's end. Each takes its own: on few cores
+/// the thread that waits for them comes late to both.
+///
+/// The system's preparations are waited for after the warm-up, since the first append of a log may
+/// be what sets them going.
+fn timed_threads(
+    log: &dyn Log,
+    plan: &Plan,
+    (warm_up, each): (u64, u64),
+    place: &Path,
+) -> Outcome<Duration> {
     let barrier = Barrier::new(plan.threads + 1);
-    let time = thread::scope(|scope| -> Outcome<Duration> {
+    let spans = thread::scope(|scope| -> Outcome<Vec<(Instant, Instant)>> {
         let mut threads = Vec::new();
         for number in 0..plan.threads {
-            let (barrier, log) = (&barrier, log.as_ref());
-            threads.push(scope.spawn(move || {
-                let warmed = repeat(operation, log, number, plan.record_bytes, warm_up);
+            let barrier = &barrier;
+            threads.push(scope.spawn(move || -> Outcome<(Instant, Instant)> {
+                let warmed = repeat(plan.timed, log, number, plan.record_bytes, warm_up);
+                barrier.wait();
                 barrier.wait();
                 warmed?;
-                repeat(operation, log, number, plan.record_bytes, each)
+                let start = Instant::now();
+                repeat(plan.timed, log, number, plan.record_bytes, each)?;
+                Ok((start, Instant::now()))
             }));
         }
         barrier.wait();
-        let start = Instant::now();
-        for thread in threads {
-            thread.join().map_err(|_| "a thread panicked")??;
-        }
-        Ok(start.elapsed())
+        let settled = settle(place);
+        barrier.wait();
+        settled?;
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect()
     })?;
-    log.close()?;
-    Ok(nanos_each(time, each * plan.threads as u64))
+    let start = spans.iter().map(|span| span.0).min().ok_or("no threads")?;
+    let end = spans.iter().map(|span| span.1).max().ok_or("no threads")?;
+    Ok(end - start)
 }
 
 /// Appends `records` records from one thread.

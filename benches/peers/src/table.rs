@@ -11,10 +11,18 @@ pub(crate) fn preamble(arguments: &Arguments, systems: &[Box<dyn System>]) {
     let names: Vec<&str> = systems.iter().map(|system| system.name()).collect();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("Systems: {}. Rounds: {}. Cores: {cores}.", names.join(", "), arguments.rounds);
+    println!("{}", load("at the start"));
     println!("x raw: the median over the rounds of the ratio to `raw` in the same round.");
     if arguments.quick {
         println!("Quick: works and logs are 32 times smaller, and their figures mean little.");
     }
+}
+
+/// What else the machine did: figures from a busy one are those of all its work together.
+pub(crate) fn load(when: &str) -> String {
+    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let averages: Vec<&str> = averages.split(' ').take(3).collect();
+    format!("Load average {when}, over 1, 5 and 15 minutes: {}.", averages.join(" "))
 }
 
 /// The middle one of `values`, or the mean of the middle two.

@@ -44,11 +44,13 @@ impl Work {
 }
 
 const MIB: u64 = 1 << 20;
-const ALL: [Work; 12] = [
+const ALL: [Work; 13] = [
     Work::new("append-1", "append of 128 B, 1 thread", Operation::Append).records(200_000, 128),
     Work::new("append-4", "append of 128 B, 4 threads", Operation::Append)
         .records(200_000, 128)
         .threads(4),
+    Work::new("append-long", "append of 128 B, 1 thread, 290 MB on end", Operation::Append)
+        .records(2_000_000, 128),
     Work::new("buffered", "buffered append of 128 B, write-out included", Operation::Buffered)
         .records(400_000, 128),
     Work::new("batch", "batches of 64 x 128 B", Operation::Batch).records(256_000, 128),
@@ -82,12 +84,12 @@ pub(crate) fn names() -> Vec<&'static str> {
     ALL.iter().map(|work| work.name).collect()
 }
 
-/// All works; quick ones are 32 times smaller.
+/// All works; quick ones are 32 times smaller, but have no fewer than 100 records a thread.
 pub(crate) fn all(quick: bool) -> Vec<Work> {
     let mut works = ALL.to_vec();
     if quick {
         for work in &mut works {
-            work.plan.records = (work.plan.records / 32).max(work.plan.threads as u64 * 8);
+            work.plan.records = (work.plan.records / 32).max(work.plan.threads as u64 * 100);
         }
     }
     works

@@ -68,7 +68,7 @@ impl Log for StratalogLog {
 
     fn replay(&self) -> Outcome<u64> {
         let (mut records, mut bytes) = (0, 0);
-        for record in self.0.snapshot().iter() {
+        for record in &self.0.snapshot() {
             bytes += std::hint::black_box(record?.payload()).len();
             records += 1;
         }

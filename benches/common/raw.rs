@@ -1,0 +1,141 @@
+//! `raw`: what a log can't go below. Finished frames by plain `pwrite` and `fdatasync` into one file
+//! that was filled with zeros before, and a scan that checks CRC-32C.
+//!
+//! Invariant: nothing is computed for a frame that is written. Only one is made, and it is written
+//! again and again: making frames is a log's work, not the floor below it. At the file's end it goes
+//! on at its start, whose pages were written as often.
+
+use std::fs::File;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{HEADER_BYTES, folder, frame_bytes, payload};
+
+const FILE_BYTES: u64 = 64 << 20;
+/// How much is buffered, and how much is scanned, at a time.
+const BUFFER_BYTES: usize = 256 << 10;
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset).expect("the file can be written");
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) {
+    let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+    assert_eq!(written.expect("the file can be written"), bytes.len());
+}
+
+/// A file filled with zeros, and a frame.
+pub(crate) struct Raw {
+    file: File,
+    end: u64,
+    pub(crate) frame: Vec<u8>,
+    buffer: Vec<u8>,
+    _folder: TempDir,
+}
+
+impl Raw {
+    pub(crate) fn new(payload_bytes: usize) -> Self {
+        let folder = folder();
+        let path = folder.path().join("raw");
+        let file = File::create_new(path).expect("a file can be made");
+        // Larger writes make larger folios, which small writes pay for later.
+        for offset in (0..FILE_BYTES).step_by(4096) {
+            write_at(&file, &[0; 4096], offset);
+        }
+        file.sync_all().expect("the file can be synced");
+        let frame = frame(&payload(payload_bytes));
+        Self { file, end: 0, frame, buffer: Vec::with_capacity(BUFFER_BYTES), _folder: folder }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.end + bytes.len() as u64 > FILE_BYTES {
+            self.end = 0;
+        }
+        write_at(&self.file, bytes, self.end);
+        self.end += bytes.len() as u64;
+    }
+
+    pub(crate) fn append(&mut self) {
+        let frame = std::mem::take(&mut self.frame);
+        self.write(&frame);
+        self.frame = frame;
+    }
+
+    pub(crate) fn append_durable(&mut self) {
+        self.append();
+        self.file.sync_data().expect("the file can be synced");
+    }
+
+    pub(crate) fn append_buffered(&mut self) {
+        if self.buffer.len() + self.frame.len() > BUFFER_BYTES {
+            self.write_out();
+        }
+        self.buffer.extend_from_slice(&self.frame);
+    }
+
+    pub(crate) fn write_out(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.write(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+    }
+}
+
+/// Checksum, length and kind, then the payload. The checksum covers the payload, then the header.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; HEADER_BYTES as usize];
+    let len = u32::try_from(payload.len()).expect("a payload is small");
+    frame[4..8].copy_from_slice(&len.to_le_bytes());
+    frame[8] = 1;
+    let checksum = checksum(&frame, payload);
+    frame[..4].copy_from_slice(&checksum.to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame.resize(frame.len().next_multiple_of(8), 0);
+    frame
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(payload), &header[4..16])
+}
+
+/// Writes `records` frames into a new file.
+pub(crate) fn write_frames(path: &Path, payload_bytes: usize, records: u64) {
+    let file = File::create_new(path).expect("a file can be made");
+    let frames = frame(&payload(payload_bytes)).repeat(64);
+    for number in 0..records.div_ceil(64) {
+        write_at(&file, &frames, number * frames.len() as u64);
+    }
+    file.set_len(records * frame_bytes(payload_bytes)).expect("the file can be cut");
+    file.sync_all().expect("the file can be synced");
+}
+
+/// Reads the file in pieces into one buffer that stays in the cache, checks every frame, and returns
+/// how many there are. Reading costs no more than faulting in a map of a file in the page cache; a
+/// scan of a map is in `benches/peers`, where `unsafe` may stand.
+pub(crate) fn scan(path: &Path) -> u64 {
+    use std::io::Read;
+    let mut file = File::open(path).expect("the file is there");
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let (mut kept, mut records) = (0, 0);
+    loop {
+        let read = file.read(&mut buffer[kept..]).expect("the file can be read");
+        let have = kept + read;
+        let mut at = 0;
+        while let Some((header, body)) = buffer[at..have].split_at_checked(16) {
+            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let Some(payload) = body.get(..length) else { break };
+            let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+            assert_eq!(checksum(header, payload), expected, "a frame is damaged");
+            records += 1;
+            at += 16 + length.next_multiple_of(8);
+        }
+        if read == 0 {
+            return records;
+        }
+        buffer.copy_within(at..have, 0);
+        kept = have - at;
+    }
+}
