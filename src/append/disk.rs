@@ -112,7 +112,8 @@ impl Disk {
             debug_assert!(false, "a segment is attached before it is written, and open until then");
             return Err(Failed);
         };
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        // Only the holder of the lead's key counts.
+        self.writes.store(self.writes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         write_all_at(&**file, bytes, at - base)
             .map_err(|error| self.failed(Op::Write, segment, error))
     }

@@ -4,6 +4,7 @@
 //! Invariant: a header's second 8-byte word is never zero, since no kind is 0. So zeros are never a
 //! frame, and that word can be the one that publishes a frame in memory.
 
+use super::checksum::{Salt, checksum_at};
 use super::defect::Defect;
 use super::layout::{FRAME_HEADER_BYTES, LINK_PAYLOAD_BYTES, LogId};
 
@@ -52,6 +53,13 @@ impl FrameHeader {
     #[must_use]
     pub fn sealed(self, payload_crc: u32, salt_at: u32) -> Self {
         Self { checksum: self.expected_checksum(payload_crc, salt_at), ..self }
+    }
+
+    /// Sets the checksum of the frame at `address` in the log of `salt`.
+    #[inline]
+    #[must_use]
+    pub(crate) fn sealed_at(self, payload_crc: u32, salt: Salt, address: u64) -> Self {
+        Self { checksum: checksum_at(&self.encode(), payload_crc, salt, address), ..self }
     }
 
     /// Computes the checksum that this header should have: `payload_crc` XOR `salt_at`, carried on
@@ -142,7 +150,7 @@ impl FrameHeader {
 /// Computes the checksum that an encoded header should have: see
 /// [`expected_checksum`](FrameHeader::expected_checksum). Encoding it again for that takes longer.
 #[inline]
-pub(crate) fn checksum_of(encoded: &[u8; 16], payload_crc: u32, salt_at: u32) -> u32 {
+pub(super) fn checksum_of(encoded: &[u8; 16], payload_crc: u32, salt_at: u32) -> u32 {
     let [_, _, _, _, covered @ ..] = encoded;
     crc32c::crc32c_append(payload_crc ^ salt_at, covered)
 }

@@ -76,12 +76,12 @@ mod example;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+pub(crate) use checksum::checksum_at;
 pub use checksum::{Salt, payload_crc};
 pub use control::{APP_STATE_MAX, CONTROL_FILE_BYTES, ControlState, CutMark, Winner, winner};
 pub use defect::{Defect, DefectAt};
 pub(crate) use evidence::evidence_in;
 pub use evidence::{Evidence, evidence};
-pub(crate) use frame::checksum_of;
 pub use frame::{DURABLE_UNKNOWN, FrameHeader, Kind, Link, durable_back, frame_bytes};
 pub use header::SegmentHeader;
 pub use layout::{

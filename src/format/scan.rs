@@ -6,7 +6,7 @@
 //! `bytes` is always the frames area of one segment, or a prefix of it, and `start` the address of
 //! its first byte.
 
-use super::checksum::{Salt, payload_crc};
+use super::checksum::{Salt, checksum_at, payload_crc};
 use super::defect::Defect;
 use super::frame::{FrameHeader, Kind};
 use super::layout::FRAME_HEADER_BYTES;
@@ -51,7 +51,7 @@ pub fn frame_at(bytes: &[u8], start: u64, lsn: u64, salt: Salt) -> Result<Frame<
     if filler.iter().any(|byte| *byte != 0) {
         return Err(Defect::Malformed);
     }
-    let expected = header.expected_checksum(payload_crc(payload), salt.at(lsn));
+    let expected = checksum_at(&header.encode(), payload_crc(payload), salt, lsn);
     if header.checksum != expected {
         return Err(Defect::Checksum { expected, found: header.checksum });
     }

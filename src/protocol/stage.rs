@@ -143,7 +143,7 @@ impl Protocol {
         continues: bool,
     ) -> FrameHeader {
         let back = durable_back(at, self.durable());
-        FrameHeader::new(kind, part.len, continues, back).sealed(part.crc, self.salt.at(at))
+        FrameHeader::new(kind, part.len, continues, back).sealed_at(part.crc, self.salt, at)
     }
 
     /// Fills and publishes a link or a padding.

@@ -9,7 +9,7 @@
 
 use crate::error::{Corruption, Result};
 use crate::format::{
-    Defect, FRAME_HEADER_BYTES, Frame, FrameHeader, Kind, Salt, checksum_of, frame_at, header_at,
+    Defect, FRAME_HEADER_BYTES, Frame, FrameHeader, Kind, Salt, checksum_at, frame_at, header_at,
     next_valid, payload_crc,
 };
 use crate::read::area::Area;
@@ -65,8 +65,8 @@ impl<'a> Walk<'a> {
         let body = body.get(..usize::try_from(header.frame_bytes() - FRAME_HEADER_BYTES).ok()?)?;
         let (payload, filler) = body.split_at_checked(usize::try_from(header.len).ok()?)?;
         if self.check {
-            let salt_at = self.salt.at(self.at);
-            let right = header.checksum == checksum_of(encoded, payload_crc(payload), salt_at);
+            let crc = payload_crc(payload);
+            let right = header.checksum == checksum_at(encoded, crc, self.salt, self.at);
             if !right || filler.iter().any(|byte| *byte != 0) {
                 return None;
             }
