@@ -10,7 +10,7 @@ use crate::append::direct::append_direct;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
-use crate::protocol::{Failed, Part, Protocol, Refused, State, Stopped};
+use crate::protocol::{Failed, Part, Protocol, Refused, State};
 
 #[derive(Debug)]
 pub(crate) struct Appender {
@@ -107,14 +107,14 @@ impl Appender {
     /// Waits until everything below `target` is committed; returns the watermark.
     #[inline]
     pub(crate) fn commit_until(&self, target: u64) -> Result<u64> {
-        self.protocol.commit_until(&self.disk, target).map_err(|stopped| self.stopped(stopped))
+        self.protocol.commit_until(&self.disk, target).map_err(|stopped| self.disk.stopped(stopped))
     }
 
     /// Waits until everything below `target` is durable; returns the watermark.
     pub(crate) fn sync_until(&self, target: u64) -> Result<u64> {
         let reached = self.protocol.sync_until(&self.disk, target);
         self.disk.bell.watch();
-        reached.map_err(|stopped| self.stopped(stopped))
+        reached.map_err(|stopped| self.disk.stopped(stopped))
     }
 
     /// Seals the active segment early, if it holds a record.
@@ -170,17 +170,8 @@ impl Appender {
     #[cold]
     fn refused(&self, refused: Refused<Error>) -> Error {
         match refused {
-            Refused::Stopped(stopped) => self.stopped(stopped),
+            Refused::Stopped(stopped) => self.disk.stopped(stopped),
             Refused::NoRoom(error) => error,
-        }
-    }
-
-    #[cold]
-    fn stopped(&self, stopped: Stopped) -> Error {
-        match stopped {
-            Stopped::Failed => self.disk.cause.io(),
-            Stopped::Poisoned => self.disk.cause.poisoned(),
-            Stopped::Closed => Error::Closed,
         }
     }
 }

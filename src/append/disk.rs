@@ -11,7 +11,7 @@ use crate::append::gather::Gather;
 use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
 use crate::options::Options;
-use crate::protocol::{Failed, Medium, Protocol, Run};
+use crate::protocol::{Failed, Medium, Protocol, Run, Stopped};
 use crate::segment::bell::Bell;
 use crate::segment::control::Control;
 use crate::segment::failure::Cause;
@@ -122,6 +122,16 @@ impl Disk {
     pub(crate) fn retire(&self) {
         *self.writer.lock() = Writer { closed: true, ..Writer::default() };
         self.upkeep.lock().closed = true;
+    }
+
+    /// The error for a thread whose waiting or claiming was stopped.
+    #[cold]
+    pub(super) fn stopped(&self, stopped: Stopped) -> Error {
+        match stopped {
+            Stopped::Failed => self.cause.io(),
+            Stopped::Poisoned => self.cause.poisoned(),
+            Stopped::Closed => Error::Closed,
+        }
     }
 
     /// Ends the use of the log: notes the cause, refuses claims, wakes all.

@@ -6,7 +6,7 @@
 use crate::append::disk::Disk;
 use crate::error::Result;
 use crate::format::{LINK_FRAME_BYTES, frames_start};
-use crate::protocol::{Failed, Protocol, Stopped};
+use crate::protocol::{Failed, Protocol};
 use crate::segment::seal::seal;
 
 /// What one sealing hands to the next. Its lock is held while sealing.
@@ -32,10 +32,7 @@ impl Disk {
             if protocol.committed() <= segment.end {
                 break;
             }
-            protocol.sync_until(self, segment.end + 1).map_err(|stopped| match stopped {
-                Stopped::Failed => self.cause.io(),
-                Stopped::Poisoned | Stopped::Closed => self.cause.poisoned(),
-            })?;
+            protocol.sync_until(self, segment.end + 1).map_err(|stopped| self.stopped(stopped))?;
             upkeep.last_checksum =
                 seal(&*self.storage, segment, &protocol.id(), upkeep.last_checksum)?;
         }
@@ -57,10 +54,7 @@ impl Disk {
     pub(crate) fn mark_idle(&self, protocol: &Protocol, durable: u64) -> Result<Option<u64>> {
         let marked = protocol.mark_idle(self, durable).map_err(|Failed| self.cause.io())?;
         if let Some(end) = marked {
-            protocol.sync_until(self, end).map_err(|stopped| match stopped {
-                Stopped::Failed => self.cause.io(),
-                Stopped::Poisoned | Stopped::Closed => self.cause.poisoned(),
-            })?;
+            protocol.sync_until(self, end).map_err(|stopped| self.stopped(stopped))?;
         }
         Ok(marked)
     }
