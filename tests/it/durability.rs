@@ -353,6 +353,24 @@ fn check_opened(recorder: &Recorder, log: &Log, durable: Lsn, won: u64) {
     assert!(synced.count() > 0, "names may be as new as bytes");
 }
 
+/// What was done to the disk, each kind of step once in a row.
+fn steps(entries: &[Entry]) -> Vec<&'static str> {
+    let step = |entry: &Entry| {
+        let Entry::Ended(_, event) = entry else { return None };
+        match event.call {
+            Call::Write if event.name == CONTROL_NAME => Some("control"),
+            Call::Write if is_segment(&event.name) && is_trailer(event.offset) => Some("trailer"),
+            Call::Write if is_segment(&event.name) => Some("frames"),
+            Call::Rename | Call::Remove if is_segment(&event.name) => Some("away"),
+            Call::SyncDirectory => Some("directory"),
+            _ => None,
+        }
+    };
+    let mut steps: Vec<_> = entries.iter().filter_map(step).collect();
+    steps.dedup();
+    steps
+}
+
 #[test]
 fn what_opening_keeps_after_a_crash_was_written_again_and_synced() {
     let (disk, durable) = crashed();
@@ -375,6 +393,10 @@ fn what_lies_behind_a_tear_is_taken_away_in_order() {
     let log = recorder.open(false);
     assert_eq!(records(&log).len(), 24);
     assert!(!log.recovery().set_aside.is_empty(), "{}", log.recovery());
+    let steps = steps(&recorder.record.entries.lock().unwrap().1);
+    let (persisted, cut) = steps.split_at(steps.len() - 5);
+    assert_eq!(persisted, ["control", "frames", "directory"]);
+    assert_eq!(cut, ["control", "away", "directory", "trailer", "control"]);
     check_opened(&recorder, &log, durable, won);
     recorder.append_durable(&log, b"after");
     log.close().unwrap();
