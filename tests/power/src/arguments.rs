@@ -13,7 +13,7 @@ Options:
   --seed N        the first seed, default one that is new; printed
   --cuts N        cuts of each workload, default 40; 0: on both sides of every flush
   --seconds N     how long, all file systems together, default 60
-  --only NAME     only one of: cuts, failing, shutdown
+  --only NAME     only one of: cuts, failing, killed, shutdown
   --quick         below a minute in all, whatever the machine
   --keep PATH     where the image of a cut that broke a promise is written, to be mounted and seen
   --require       a file system that can't be tested here is an error
@@ -25,6 +25,7 @@ Needs root, /dev/fuse, loop devices, and mkfs of each file system.";
 pub(crate) enum Net {
     Cuts,
     Failing,
+    Killed,
     Shutdown,
 }
 
@@ -96,7 +97,8 @@ fn net(name: &str) -> Result<Net, String> {
     match name {
         "cuts" => Ok(Net::Cuts),
         "failing" => Ok(Net::Failing),
+        "killed" => Ok(Net::Killed),
         "shutdown" => Ok(Net::Shutdown),
-        _ => Err(format!("no net {name}; there are: cuts failing shutdown")),
+        _ => Err(format!("no net {name}; there are: cuts failing killed shutdown")),
     }
 }

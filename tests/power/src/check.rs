@@ -31,6 +31,8 @@ pub(crate) struct Count {
     pub(crate) torn: u64,
     pub(crate) rewritten: u64,
     pub(crate) created: u64,
+    /// Rounds in which a disk failed.
+    pub(crate) failures: u64,
 }
 
 /// A broken promise.

@@ -11,8 +11,9 @@
 //! 3. A power cut is a number of entries, and a choice of what of the unflushed writes got through
 //!    ([`cut`]). The image is mounted, the log opened, and held to what it had promised by then
 //!    ([`check`]); then the recovery itself is cut, and the recovery from that.
-//! 4. Two more nets stand on the same floor: a disk that fails writes and is well again
-//!    ([`failing`]), and the file system's own shutdown ([`shutdown`]).
+//! 4. Three more nets stand on the same floor: a process that is killed before the power goes
+//!    ([`killed`]), a disk that fails writes and is well again ([`failing`]), and the file system's
+//!    own shutdown ([`shutdown`]).
 
 mod arguments;
 mod check;
@@ -25,6 +26,7 @@ mod device;
 mod extents;
 mod failing;
 mod history;
+mod killed;
 mod kind;
 mod os;
 mod pages;
@@ -47,6 +49,9 @@ use pages::Pages;
 use workplace::Workplace;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|first| first == killed::CHILD) {
+        return exit(killed::child(std::env::args().skip(2)));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = now.as_millis() as u64 % 1_000_000_000;
     let arguments = match arguments::parse(std::env::args().skip(1), seed) {
@@ -60,7 +65,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&arguments) {
+    exit(run(&arguments))
+}
+
+fn exit(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -116,7 +125,7 @@ fn test(
     let mut checker = Checker { place, kind, count: Count::default() };
     let mut seed = arguments.seed;
     loop {
-        for net in [Net::Failing, Net::Shutdown, Net::Cuts] {
+        for net in [Net::Failing, Net::Killed, Net::Shutdown, Net::Cuts] {
             if !arguments.includes(net) {
                 continue;
             }
@@ -124,7 +133,10 @@ fn test(
             match done {
                 Ok(what) if what.is_empty() => {}
                 Ok(what) => println!("  seed {seed}: {what}"),
-                Err(broken) => return Err(report(arguments, kind, net, seed, broken)),
+                Err(broken) => {
+                    let what = format!("{kind}, {net:?}, seed {seed}, {} cuts", checker.count.cuts);
+                    return Err(report(arguments, kind, &what, seed, broken));
+                }
             }
         }
         seed += 1;
@@ -132,7 +144,13 @@ fn test(
             break;
         }
     }
-    let Count { cuts, deeper, torn, rewritten, created } = checker.count;
+    let Count { cuts, deeper, torn, rewritten, created, failures } = checker.count;
+    let rounds = seed - arguments.seed;
+    if failures == 0 && rounds >= 10 && kind.writes_in_place() && arguments.includes(Net::Failing) {
+        return Err(format!(
+            "{kind}: in {rounds} rounds no write of the log reached a failing disk"
+        ));
+    }
     println!(
         "{kind}: {cuts} cuts in {:.0} s ({:.1} a second), {deeper} of them in or after a recovery; \
          {torn} tails cut, {rewritten} rewritten, {created} logs not yet there; all promises kept",
@@ -158,8 +176,10 @@ fn one(
             };
             cuts::round(checker, empty, seed, cuts)
         }
+        Net::Killed => killed::round(checker, empty, seed, 4),
         Net::Failing if in_place => {
             let done = failing::round(checker, empty, seed, 4)?;
+            checker.count.failures += u64::from(done.is_some());
             Ok(done.unwrap_or_else(|| "nothing failed".into()))
         }
         Net::Shutdown if in_place => {
@@ -171,8 +191,8 @@ fn one(
 }
 
 /// Says what was broken and how to see it, and keeps the image.
-fn report(arguments: &Arguments, kind: Kind, net: Net, seed: u64, broken: Broken) -> String {
-    let mut text = format!("{kind}, {net:?}, seed {seed}: A PROMISE WAS BROKEN\n  {}", broken.what);
+fn report(arguments: &Arguments, kind: Kind, what: &str, seed: u64, broken: Broken) -> String {
+    let mut text = format!("{what}: A PROMISE WAS BROKEN\n  {}", broken.what);
     if let (Some(folder), Some(image)) = (&arguments.keep, broken.image) {
         let path = folder.join(format!("{kind}-{seed}.img"));
         text += &match keep(&path, &image) {

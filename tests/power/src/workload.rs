@@ -117,12 +117,18 @@ pub(crate) struct Writer<'a> {
     random: Random,
     device: &'a Device,
     done: History,
+    /// Makes few calls that sync.
+    is_lazy: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(number: u32, seed: u64, device: &'a Device) -> Self {
         let random = Random::new(seed.wrapping_mul(31).wrapping_add(u64::from(number)));
-        Self { number, call: 0, random, device, done: History::default() }
+        Self { number, call: 0, random, device, done: History::default(), is_lazy: false }
+    }
+
+    pub(crate) fn lazy(self) -> Self {
+        Self { is_lazy: true, ..self }
     }
 
     /// Makes `calls` calls, or fewer if one fails. What returns after `too_late` is told to the
@@ -138,7 +144,8 @@ impl<'a> Writer<'a> {
             if is_over() {
                 break;
             }
-            let failed = match self.random.below(100) {
+            let choices = if self.is_lazy { 82 } else { 100 };
+            let failed = match self.random.below(choices) {
                 0..82 => self.append(log, &too_late).err(),
                 82..88 => log.sync().map(|end| self.promised(end.get(), &too_late)).err(),
                 88..92 => self.sync_to(log, &too_late).err(),
@@ -174,7 +181,7 @@ impl<'a> Writer<'a> {
     }
 
     fn append(&mut self, log: &Log, too_late: &impl Fn() -> bool) -> stratalog::Result<()> {
-        let choice = self.random.below(100);
+        let choice = self.random.below(if self.is_lazy { 56 } else { 100 });
         let parts = if choice < 20 { 1 + self.random.below(5) as u32 } else { 1 };
         let call = self.call;
         self.call += 1;
