@@ -12,11 +12,12 @@ Options:
   --fs NAMES      file systems, default ext4,xfs,btrfs
   --seed N        the first seed, default one that is new; printed
   --cuts N        cuts of each workload, default 40; 0: on both sides of every flush
-  --seconds N     how long, all file systems together, default 60
+  --seconds N     how long, default 60; all file systems at the same time
   --only NAME     only one of: cuts, failing, killed, shutdown
-  --quick         below a minute in all, whatever the machine
+  --quick         40 seconds, and 20 cuts of each workload
   --keep PATH     where the image of a cut that broke a promise is written, to be mounted and seen
   --require       a file system that can't be tested here is an error
+  --verbose       a line for each round
   --help          print this
 
 Needs root, /dev/fuse, loop devices, and mkfs of each file system.";
@@ -38,6 +39,7 @@ pub(crate) struct Arguments {
     pub(crate) only: Option<Net>,
     pub(crate) keep: Option<PathBuf>,
     pub(crate) require: bool,
+    pub(crate) verbose: bool,
 }
 
 impl Arguments {
@@ -59,6 +61,7 @@ pub(crate) fn parse(
         only: None,
         keep: None,
         require: false,
+        verbose: false,
     };
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
@@ -73,10 +76,11 @@ pub(crate) fn parse(
             "--seconds" => arguments.time = Duration::from_secs(number()?),
             "--only" => arguments.only = Some(net(&value()?)?),
             "--quick" => {
-                arguments.time = Duration::from_secs(45);
+                arguments.time = Duration::from_secs(40);
                 arguments.cuts = 20;
             }
             "--keep" => arguments.keep = Some(PathBuf::from(value()?)),
+            "--verbose" => arguments.verbose = true,
             "--require" => arguments.require = true,
             "--help" | "-h" => return Ok(None),
             _ => return Err(format!("unknown option {argument}")),

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use stratalog::{Error, Log, Options};
 
@@ -51,6 +52,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) place: &'a Workplace,
     pub(crate) kind: Kind,
     pub(crate) count: Count,
+    /// After this no further cut is begun.
+    pub(crate) deadline: Instant,
 }
 
 impl Checker<'_> {
@@ -68,6 +71,9 @@ impl Checker<'_> {
             let image = cutter.image(cut);
             let later = later.filter(|(from, _)| *from <= cut.at);
             self.check(image, later.map_or(history, |(_, history)| history), cut, 0)?;
+            if Instant::now() >= self.deadline {
+                break;
+            }
         }
         Ok(())
     }

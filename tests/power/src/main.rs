@@ -39,6 +39,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arguments::{Arguments, HELP, Net};
@@ -47,6 +49,9 @@ use cuts::Cuts;
 use kind::Kind;
 use pages::Pages;
 use workplace::Workplace;
+
+/// A round that is not over so long after the time is a hang.
+const LONGEST: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == killed::CHILD) {
@@ -104,13 +109,27 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let place = Workplace::new().map_err(|error| format!("no place to work: {error}"))?;
-    println!("seed {}", arguments.seed);
-    for (index, kind) in kinds.iter().enumerate() {
-        let share = arguments.time / kinds.len() as u32;
-        println!("{kind} ({} of {}), {} s", index + 1, kinds.len(), share.as_secs());
-        test(&place, *kind, arguments, share)?;
-    }
-    Ok(())
+    place.end_after(arguments.time + LONGEST);
+    println!("seed {}, {} s", arguments.seed, arguments.time.as_secs());
+    // At the same time, as mounting is mostly waiting.
+    let stop = AtomicBool::new(false);
+    let ended: Vec<Result<(), String>> = thread::scope(|scope| {
+        let start = |kind| {
+            let (place, stop) = (&place, &stop);
+            scope.spawn(move || {
+                let result = test(place, kind, arguments, stop);
+                if result.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                result
+            })
+        };
+        let running: Vec<_> = kinds.into_iter().map(start).collect();
+        let panicked = |_| Err("the harness panicked".into());
+        running.into_iter().map(|test| test.join().unwrap_or_else(panicked)).collect()
+    });
+    let broken: Vec<String> = ended.into_iter().filter_map(Result::err).collect();
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }
 
 /// Runs the nets in turn on one file system until the time is over, each at least once.
@@ -118,46 +137,55 @@ fn test(
     place: &Workplace,
     kind: Kind,
     arguments: &Arguments,
-    time: Duration,
+    stop: &AtomicBool,
 ) -> Result<(), String> {
     let start = Instant::now();
     let empty = place.make(kind)?;
-    let mut checker = Checker { place, kind, count: Count::default() };
+    let deadline = start + arguments.time;
+    let mut checker = Checker { place, kind, count: Count::default(), deadline };
+    let is_over = || Instant::now() >= deadline || stop.load(Ordering::Relaxed);
     let mut seed = arguments.seed;
-    loop {
+    while seed == arguments.seed || !is_over() {
         for net in [Net::Failing, Net::Killed, Net::Shutdown, Net::Cuts] {
-            if !arguments.includes(net) {
+            if !arguments.includes(net) || (seed > arguments.seed && is_over()) {
                 continue;
             }
-            let done = one(&mut checker, &empty, net, seed, arguments);
-            match done {
-                Ok(what) if what.is_empty() => {}
-                Ok(what) => println!("  seed {seed}: {what}"),
+            let before = checker.count.cuts;
+            match one(&mut checker, &empty, net, seed, arguments) {
+                Ok(what) if arguments.verbose && !what.is_empty() => {
+                    println!("{kind}, seed {seed}: {what}");
+                }
+                Ok(_) => {}
                 Err(broken) => {
-                    let what = format!("{kind}, {net:?}, seed {seed}, {} cuts", checker.count.cuts);
+                    let count = checker.count.cuts;
+                    let what = format!(
+                        "{kind}, {net:?}, seed {seed}, cut {} of this round, {count} in all",
+                        count - before
+                    );
                     return Err(report(arguments, kind, &what, seed, broken));
                 }
             }
         }
         seed += 1;
-        if start.elapsed() >= time {
-            break;
-        }
     }
-    let Count { cuts, deeper, torn, rewritten, created, failures } = checker.count;
+    summary(&checker.count, kind, start.elapsed());
     let rounds = seed - arguments.seed;
-    if failures == 0 && rounds >= 10 && kind.writes_in_place() && arguments.includes(Net::Failing) {
-        return Err(format!(
-            "{kind}: in {rounds} rounds no write of the log reached a failing disk"
-        ));
+    let is_idle = checker.count.failures == 0 && kind.writes_in_place();
+    if is_idle && rounds >= 10 && arguments.includes(Net::Failing) {
+        return Err(format!("{kind}: in {rounds} rounds no write of the log met a failing disk"));
     }
+    Ok(())
+}
+
+fn summary(count: &Count, kind: Kind, time: Duration) {
+    let Count { cuts, deeper, torn, rewritten, created, failures } = count;
     println!(
         "{kind}: {cuts} cuts in {:.0} s ({:.1} a second), {deeper} of them in or after a recovery; \
-         {torn} tails cut, {rewritten} rewritten, {created} logs not yet there; all promises kept",
-        start.elapsed().as_secs_f64(),
-        cuts as f64 / start.elapsed().as_secs_f64(),
+         {torn} tails cut, {rewritten} rewritten, {created} logs not yet there, {failures} disks \
+         failed; all promises kept",
+        time.as_secs_f64(),
+        *cuts as f64 / time.as_secs_f64(),
     );
-    Ok(())
 }
 
 fn one(

@@ -35,12 +35,19 @@ impl Workplace {
         let interrupted = root.clone();
         thread::spawn(move || {
             os::wait_for_signal();
-            eprintln!("interrupted");
-            clean(&interrupted);
-            std::process::exit(130);
+            leave(&interrupted, "interrupted", 130);
         });
         let server = Server::start(&root.join("devices"))?;
         Ok(Self { root, server })
+    }
+
+    /// Ends the process with an error if it runs for so long.
+    pub(crate) fn end_after(&self, time: Duration) {
+        let root = self.root.clone();
+        thread::spawn(move || {
+            thread::sleep(time);
+            leave(&root, "something hangs", 1);
+        });
     }
 
     /// A device with a new file system on it.
@@ -134,6 +141,12 @@ impl Drop for Mounted {
             let _ = fs::remove_dir(&self.point);
         }
     }
+}
+
+fn leave(root: &Path, why: &str, code: i32) -> ! {
+    eprintln!("{why}");
+    clean(root);
+    std::process::exit(code);
 }
 
 /// Unmounts all below `root`, the youngest first, and removes it.
