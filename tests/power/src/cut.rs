@@ -1,0 +1,213 @@
+//! [`Cutter`]: the images that a power cut may leave of a recorded device.
+//!
+//! Invariant: all that was written before the last flush that ended before the cut is there. Of what
+//! was written after it any part may be there, in units of a page of 4 KiB: file systems rely on
+//! their blocks being whole. Only in the bytes of the log's own files a page may be torn, in units
+//! of a sector of 512 bytes.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::common::Random;
+use crate::device::{Entry, Recording};
+use crate::pages::{PAGE_BYTES, Pages};
+
+const SECTOR_BYTES: usize = 512;
+
+/// What becomes of the writes since the last flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// None of them is there.
+    Nothing,
+    /// All of them are.
+    Everything,
+    /// The first few are.
+    Prefix,
+    /// All are but a stretch: later ones without earlier ones.
+    Gap,
+    /// Each page is or is not.
+    Pages,
+    /// Each page is or is not, and each sector of the log's.
+    Sectors,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// How many entries of the device had been done.
+    pub(crate) at: usize,
+    pub(crate) manner: Manner,
+    pub(crate) seed: u64,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cut at entry {} with {:?} unflushed (seed {})", self.at, self.manner, self.seed)
+    }
+}
+
+impl Cut {
+    /// Chooses `count` cuts, in order: beside flushes, just after promises, and anywhere.
+    pub(crate) fn choose(
+        recording: &Recording,
+        promises: &[usize],
+        count: usize,
+        random: &mut Random,
+    ) -> Vec<Self> {
+        let entries = &recording.entries;
+        let is_flush = |at: &usize| matches!(entries[*at], Entry::Flush);
+        let flushes: Vec<usize> = (0..entries.len()).filter(is_flush).collect();
+        let pick = |from: &[usize], random: &mut Random| match from.len() {
+            0 => 0,
+            len => from[random.below(len as u64) as usize],
+        };
+        let mut cuts: Vec<Self> = (0..count)
+            .map(|_| {
+                let (at, manner) = match random.below(10) {
+                    // Just before a flush the most is at stake.
+                    0..4 => (pick(&flushes, random), Manner::some(random)),
+                    4..6 => (pick(&flushes, random) + 1, Manner::Nothing),
+                    6..8 => (pick(promises, random), Manner::Nothing),
+                    _ => (random.below(entries.len() as u64 + 1) as usize, Manner::some(random)),
+                };
+                Self { at: at.min(entries.len()), manner, seed: random.next() }
+            })
+            .collect();
+        cuts.sort_by_key(|cut| cut.at);
+        cuts
+    }
+
+    /// A cut on either side of every flush: everything unflushed is lost, or any part of it.
+    pub(crate) fn every(recording: &Recording, random: &mut Random) -> Vec<Self> {
+        let mut cuts = Vec::new();
+        for (at, entry) in recording.entries.iter().enumerate() {
+            if matches!(entry, Entry::Flush) {
+                cuts.push(Self { at, manner: Manner::some(random), seed: random.next() });
+                cuts.push(Self { at: at + 1, manner: Manner::Nothing, seed: 0 });
+            }
+        }
+        cuts
+    }
+}
+
+impl Manner {
+    fn some(random: &mut Random) -> Self {
+        match random.below(10) {
+            0 => Self::Nothing,
+            1 => Self::Everything,
+            2..4 => Self::Prefix,
+            4..6 => Self::Gap,
+            6..8 => Self::Pages,
+            _ => Self::Sectors,
+        }
+    }
+}
+
+/// Makes images of ascending cuts of one recording.
+pub(crate) struct Cutter<'a> {
+    recording: &'a Recording,
+    /// Where the log's own bytes are, so that a torn sector there is torn for the log alone.
+    tearable: &'a [Range<u64>],
+    /// What was flushed, up to the entry `done`.
+    flushed: Pages,
+    done: usize,
+}
+
+impl<'a> Cutter<'a> {
+    pub(crate) fn new(recording: &'a Recording, tearable: &'a [Range<u64>]) -> Self {
+        Self { recording, tearable, flushed: recording.base.clone(), done: 0 }
+    }
+
+    /// What the device holds after the cut. No earlier cut may follow.
+    pub(crate) fn image(&mut self, cut: &Cut) -> Pages {
+        let entries = &self.recording.entries;
+        let before = &entries[self.done..cut.at];
+        let is_flush = |entry: &Entry| matches!(entry, Entry::Flush);
+        if let Some(last) = before.iter().rposition(is_flush) {
+            for entry in &before[..last] {
+                if let Entry::Write(offset, bytes) = entry {
+                    self.flushed.write(*offset, bytes);
+                }
+            }
+            self.done += last + 1;
+        }
+        let mut image = self.flushed.clone();
+        self.unflushed(cut, &mut image);
+        image
+    }
+
+    fn unflushed(&self, cut: &Cut, image: &mut Pages) {
+        let writes = self.recording.entries[self.done..cut.at].iter();
+        let writes: Vec<_> = writes
+            .filter_map(|entry| match entry {
+                Entry::Write(offset, bytes) => Some((*offset, &**bytes)),
+                Entry::Flush => None,
+            })
+            .collect();
+        let mut random = Random::new(cut.seed);
+        let count = writes.len() as u64;
+        let (first, second) = (random.below(count + 1), random.below(count + 1));
+        let gap = first.min(second)..first.max(second);
+        let percent = 10 + random.below(81);
+        for (index, (offset, bytes)) in (0..).zip(writes) {
+            match cut.manner {
+                Manner::Everything => image.write(offset, bytes),
+                Manner::Prefix if index < first => image.write(offset, bytes),
+                Manner::Gap if !gap.contains(&index) => image.write(offset, bytes),
+                Manner::Nothing | Manner::Prefix | Manner::Gap => {}
+                Manner::Pages | Manner::Sectors => {
+                    let tears = cut.manner == Manner::Sectors;
+                    self.some_of(offset, bytes, tears.then_some(50), percent, &mut random, image);
+                }
+            }
+        }
+    }
+
+    /// Writes a part of a write: `percent` of its pages, and `sectors` percent of each one's
+    /// sectors where it may tear.
+    fn some_of(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        sectors: Option<u64>,
+        percent: u64,
+        random: &mut Random,
+        image: &mut Pages,
+    ) {
+        for (at, page) in pieces(offset, bytes, PAGE_BYTES) {
+            if !random.chance(percent) {
+                continue;
+            }
+            match sectors.filter(|_| self.may_tear(at, page.len())) {
+                None => image.write(at, page),
+                Some(sectors) => {
+                    for (at, sector) in pieces(at, page, SECTOR_BYTES) {
+                        if random.chance(sectors) {
+                            image.write(at, sector);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn may_tear(&self, offset: u64, len: usize) -> bool {
+        let end = offset + len as u64;
+        self.tearable.iter().any(|range| range.start <= offset && end <= range.end)
+    }
+}
+
+/// Cuts bytes at the multiples of `unit` on the device.
+fn pieces(offset: u64, bytes: &[u8], unit: usize) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = bytes;
+    let mut at = offset;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let step = (unit - at as usize % unit).min(rest.len());
+        let (piece, later) = rest.split_at(step);
+        let start = at;
+        (at, rest) = (at + step as u64, later);
+        Some((start, piece))
+    })
+}
