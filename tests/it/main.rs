@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bystander;
+#[cfg(test)]
 mod closing;
 #[cfg(test)]
 mod common;
@@ -31,6 +33,8 @@ mod model;
 mod no_space;
 #[cfg(test)]
 mod opening;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
