@@ -37,5 +37,7 @@ mod opening;
 mod process;
 #[cfg(test)]
 mod reading;
+#[cfg(all(test, target_os = "linux"))]
+mod strace;
 #[cfg(test)]
 mod tap;
