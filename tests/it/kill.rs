@@ -1,127 +1,49 @@
 //! A process with eight appending threads is killed at a random moment, over and over in the same
-//! directory.
+//! directory; and so is one that recovers a long tail.
 //!
 //! Invariant: whatever an append acknowledged before the kill is there after reopening, with its
-//! content and at its address; and so is all that an earlier opening showed.
-//!
-//! The child is this test binary again, told by an environment variable. It acknowledges each call
-//! after it returned, by one line on its standard output: `ack`, then `lsn writer call part parts
-//! more` for each record.
+//! content and at its address; so is all that an earlier opening showed. A process that reads the
+//! files meanwhile sees no byte of it change.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use stratalog::{Log, Lsn, Options};
 
-use super::common::{Random, Tag, check_tags, number, records, seed};
+use super::bystander::Bystander;
+use super::common::{Random, Tag, number, records, seed};
+use super::process::{History, Task, Told, end_of, open, say};
 
-const CHILD: &str = "STRATALOG_KILL_CHILD";
 const WRITERS: u32 = 8;
-const SEGMENT: u64 = 64 << 10;
-
-fn open(directory: &Path, background: bool) -> Log {
-    let mut options = Options::new();
-    options.segment_bytes(SEGMENT).write_buffer_bytes(16 << 10).background(background);
-    options.open(directory).unwrap_or_else(|error| panic!("{error}: {error:?}"))
-}
 
 /// The child: appends until it is killed. As a test of its own it does nothing.
 #[test]
 fn child_that_appends_until_it_is_killed() {
-    let Ok(task) = env::var(CHILD) else { return };
-    let (seed, directory) = task.split_once(' ').expect("a seed and a directory");
-    let seed: u64 = seed.parse().expect("a seed");
-    let log = open(Path::new(directory), seed.is_multiple_of(4));
-    for writer in 0..WRITERS {
-        let log = log.clone();
-        // A writer's number tells the round too, so that no two payloads are the same.
-        let number = (seed as u32) << 4 | writer;
-        thread::spawn(move || {
-            for call in 0..u32::MAX {
-                append(&log, number, call, seed);
-            }
-        });
-    }
-    loop {
-        thread::park();
-    }
+    let Some(task) = Task::given() else { return };
+    let log = task.open().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+    task.work(&log);
+    unreachable!("it appends until it is killed");
 }
 
-fn append(log: &Log, writer: u32, call: u32, seed: u64) {
-    let mut random = Random::new(seed ^ u64::from(writer) << 40 ^ u64::from(call));
-    let (parts, choice) = (1 + random.below(8) as u32, random.below(100));
-    let parts = if choice < 40 { parts } else { 1 };
-    let bound = if random.chance(2) { 30_000 } else { 500 };
-    let mores: Vec<_> =
-        (0..parts).map(|_| random.below(bound / u64::from(parts)) as usize).collect();
-    let tag = |part| Tag { writer, call, part, parts };
-    let payloads: Vec<_> =
-        (0..parts).zip(&mores).map(|(part, more)| tag(part).payload(*more)).collect();
-    let first = match choice {
-        0..40 => log.append_batch(&payloads).unwrap().start,
-        40..70 => log.append(&payloads[0]).unwrap(),
-        70..80 => {
-            log.append_buffered(&payloads[0]).unwrap();
-            return;
-        }
-        80..98 => log.append_durable(&payloads[0]).unwrap(),
-        _ => {
-            log.sync().unwrap();
-            return;
-        }
-    };
-    let (mut line, mut at) = (String::from("ack"), first.get());
-    for ((part, more), payload) in (0..parts).zip(mores).zip(payloads) {
-        write!(line, " {at} {writer} {call} {part} {parts} {more}").unwrap();
-        at += 16 + payload.len().next_multiple_of(8) as u64;
-    }
-    line.push('\n');
-    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-}
-
-/// Runs a child until it has acknowledged `calls` calls, and kills it. Returns all it acknowledged.
-fn run_and_kill(directory: &Path, seed: u64, calls: u64) -> BTreeMap<Lsn, Vec<u8>> {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "kill::child_that_appends_until_it_is_killed", "--nocapture"])
-        .env(CHILD, format!("{seed} {}", directory.display()))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let (mut acknowledged, mut acks, mut line) = (BTreeMap::new(), 0, String::new());
+/// Runs a child until it has acknowledged `calls` calls, and kills it.
+fn run_and_kill(task: &Task, calls: u64, bystander: &mut Bystander) -> Told {
+    let mut child = task.start(&[], "kill::child_that_appends_until_it_is_killed");
     if calls == 0 {
-        child.kill().unwrap();
+        child.kill();
     }
-    // What the pipe holds after the kill counts too. The last line may be torn.
-    while output.read_line(&mut line).unwrap() > 0 {
-        if let Some(records) = line.strip_suffix('\n').and_then(|line| line.strip_prefix("ack ")) {
-            let fields: Vec<u64> = records.split(' ').map(|field| field.parse().unwrap()).collect();
-            let (records, []) = fields.as_chunks::<6>() else { panic!("{line}") };
-            for [lsn, fields @ .., more] in records {
-                let [writer, call, part, parts] = fields.map(|field| field as u32);
-                let payload = Tag { writer, call, part, parts }.payload(*more as usize);
-                let before = acknowledged.insert(Lsn::new(*lsn), payload);
-                assert!(before.is_none(), "{lsn} was returned twice");
-            }
-            acks += 1;
-            if acks == calls {
-                child.kill().unwrap();
-            }
+    while child.told.acks < calls && child.hear() {
+        if child.told.acks % 256 == 255 {
+            bystander.look(child.told.end);
         }
-        line.clear();
     }
-    let status = child.wait().unwrap();
-    assert!(
-        !status.success() && (calls == 0 || acks >= calls),
-        "the child ended by itself: {status}"
-    );
-    acknowledged
+    if calls > 0 {
+        child.kill();
+    }
+    let (told, status) = child.finish();
+    assert!(!status.success() && told.acks >= calls, "the child ended by itself: {status}");
+    told
 }
 
 #[test]
@@ -130,31 +52,114 @@ fn what_was_acknowledged_before_a_kill_is_there_after_reopening() {
     let mut random = Random::new(first);
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path().join("log");
-    let mut kept: BTreeMap<Lsn, Vec<u8>> = BTreeMap::new();
+    let mut history = History::default();
+    let mut bystander = Bystander::new(&directory);
     for round in 0..number("STRATALOG_ROUNDS").unwrap_or(10) {
         // Some die while they open.
         let calls = if round % 5 == 4 { 0 } else { 1 + random.below(1200) };
-        let acknowledged = run_and_kill(&directory, first % 1000 * 1000 + round, calls);
-        for (lsn, payload) in acknowledged {
-            let before = kept.insert(lsn, payload);
-            assert!(before.is_none(), "round {round}: {lsn} had other bytes before");
-        }
-        let log = open(&directory, round % 2 == 0);
-        let seen = records(&log);
-        check_tags(&seen);
-        let snapshot = log.snapshot();
-        for (lsn, payload) in &kept {
-            let found = snapshot.get(*lsn).unwrap_or_else(|error| panic!("round {round}: {error}"));
-            assert!(found.payload() == payload, "round {round}: {lsn} has other bytes");
-        }
-        kept = seen.into_iter().collect();
+        let task = Task::endless(first % 1000 * 1000 + round, WRITERS, &directory);
+        let told = run_and_kill(&task, calls, &mut bystander);
+        bystander.look(told.end);
+        history.add(told);
+        let log = open(&directory, round % 2 == 0)
+            .unwrap_or_else(|error| panic!("round {round}: {error}: {error:?}"));
+        history.check(&log);
+        bystander.look(log.recovery().end.get());
         println!(
             "round {round}: {calls} calls, {} records, {}",
-            kept.len(),
+            history.kept.len(),
             log.recovery().scanned_bytes
         );
         if round % 3 == 0 {
             log.close().unwrap();
         }
     }
+}
+
+const TAIL_BYTES: u64 = 6 << 20;
+
+/// Opens with segments that hold a long tail.
+fn open_long(directory: &Path) -> stratalog::Result<Log> {
+    let mut options = Options::new();
+    options.segment_bytes(4 << 20).background(false);
+    options.open(directory)
+}
+
+/// The child: recovers, says so, and waits to be killed. As a test of its own it does nothing.
+#[test]
+fn child_that_recovers_a_long_tail() {
+    let Some(task) = Task::given() else { return };
+    say("opening");
+    let log = open_long(&task.directory).unwrap_or_else(|error| panic!("{error}: {error:?}"));
+    say("opened");
+    loop {
+        thread::park();
+        assert!(log.stats().segments > 0);
+    }
+}
+
+/// Copies a directory as a kill at this moment leaves it.
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Makes a log whose tail was never synced, but for one record at its begin, and keeps a copy.
+fn long_tail(live: &Path, kept: &Path) -> History {
+    let log = open_long(live).unwrap();
+    let mut history = History::default();
+    let mut call = 0;
+    while log.tail().get() < TAIL_BYTES {
+        let payload = Tag::single(1, call).payload(300);
+        let lsn = if call == 0 { log.append_durable(&payload) } else { log.append(&payload) };
+        history.kept.insert(lsn.unwrap(), payload);
+        call += 1;
+    }
+    copy(live, kept);
+    history
+}
+
+#[test]
+fn a_kill_at_any_time_of_recovering_a_long_tail_loses_nothing() {
+    let mut random = Random::new(seed("recovery killed"));
+    let directory = tempfile::tempdir().unwrap();
+    let [live, tail, work, checked] =
+        ["live", "tail", "work", "checked"].map(|name| directory.path().join(name));
+    let history = long_tail(&live, &tail);
+    let (last, payload) = history.kept.last_key_value().unwrap();
+    let end = end_of(last.get(), payload);
+    copy(&tail, &work);
+    let started = Instant::now();
+    drop(open_long(&work).unwrap());
+    // Longer than it takes, as a child competes with others for the processor.
+    let whole = started.elapsed().as_micros() as u64 * 2;
+    copy(&tail, &work);
+    let (mut killed, mut through) = (0, 0);
+    for round in 0..number("STRATALOG_ROUNDS").unwrap_or(8) {
+        let task = Task::endless(round, 1, &work);
+        let mut child = task.start(&[], "kill::child_that_recovers_a_long_tail");
+        assert!(child.hear_until("opening"));
+        // No synchronisation: the moment of the kill is what is random.
+        thread::sleep(Duration::from_micros(random.below(whole)));
+        child.kill();
+        let (told, _) = child.finish();
+        copy(&work, &checked);
+        let log = open_long(&checked).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(records(&log), history.kept.clone().into_iter().collect::<Vec<_>>());
+        assert!(log.recovery().cut.is_none(), "{}", log.recovery());
+        assert!(log.append(b"more").unwrap() >= Lsn::new(end));
+        let mut bystander = Bystander::new(&checked);
+        bystander.look(end);
+        if told.has("opened") {
+            through += 1;
+            copy(&tail, &work);
+        } else {
+            killed += 1;
+        }
+    }
+    println!("{killed} killed while they recovered, {through} after it");
 }

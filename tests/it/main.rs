@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bystander;
+#[cfg(test)]
 mod closing;
 #[cfg(test)]
 mod common;
@@ -32,6 +34,10 @@ mod no_space;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod reading;
+#[cfg(all(test, target_os = "linux"))]
+mod strace;
 #[cfg(test)]
 mod tap;
