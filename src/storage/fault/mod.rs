@@ -379,3 +379,6 @@ impl fmt::Debug for FaultLock {
         f.debug_tuple("FaultLock").field(&self.name).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
