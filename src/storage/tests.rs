@@ -1,4 +1,4 @@
-//! What every storage promises, asked of both that are here through the object-safe traits alone;
+//! What every storage promises, asked of all that are here through the object-safe traits alone;
 //! and the loops that go on after short reads and writes.
 
 use std::sync::Arc;
@@ -13,7 +13,9 @@ struct Subject {
 }
 
 fn subjects() -> Vec<Subject> {
-    let mut subjects = vec![Subject { storage: Box::new(MemoryStorage::new()), _directory: None }];
+    let in_memory = |storage| Subject { storage, _directory: None };
+    let mut subjects =
+        vec![in_memory(Box::new(MemoryStorage::new())), in_memory(Box::new(FaultStorage::new()))];
     // Miri has neither files nor maps.
     if !cfg!(miri) {
         let directory = tempfile::tempdir().unwrap();
@@ -36,7 +38,7 @@ fn bytes_come_back_from_odd_offsets_through_every_way_of_reading() {
     for Subject { storage, .. } in subjects() {
         let file = storage.create("f", 8192).unwrap();
         assert_eq!(file.size().unwrap(), 8192);
-        let region = file.map().unwrap().expect("both storages map");
+        let region = file.map().unwrap().expect("all of them map");
         assert_eq!(region.len(), 8192);
         let mut expected = vec![0; 8192];
         for (seed, (offset, len)) in
