@@ -4,12 +4,12 @@
 //! not at all, and with each everything that was finished before it began.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::locks::Locks;
 use super::{Access, LockKind, Region, SharedBytes, Storage, StorageFile, StorageLock};
 use crate::sync::RwLock;
 
@@ -39,15 +39,9 @@ pub struct MemoryStorage {
 #[derive(Debug, Default)]
 struct Disk {
     files: BTreeMap<String, SharedBytes>,
-    locks: BTreeMap<String, Holders>,
+    locks: Locks,
     /// The most that the named files may take together, in bytes; `None` is no limit.
     capacity: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Holders {
-    Exclusive,
-    Shared(usize),
 }
 
 impl MemoryStorage {
@@ -151,18 +145,8 @@ impl Storage for MemoryStorage {
         if !disk.files.contains_key(name) {
             disk.files.insert(name.to_owned(), SharedBytes::new(0)?);
         }
-        match (disk.locks.entry(name.to_owned()), kind) {
-            (Entry::Vacant(free), LockKind::Exclusive) => {
-                free.insert(Holders::Exclusive);
-            }
-            (Entry::Vacant(free), LockKind::Shared) => {
-                free.insert(Holders::Shared(1));
-            }
-            (Entry::Occupied(mut held), LockKind::Shared) => match held.get_mut() {
-                Holders::Exclusive => return Ok(None),
-                Holders::Shared(holders) => *holders += 1,
-            },
-            (Entry::Occupied(_), LockKind::Exclusive) => return Ok(None),
+        if !disk.locks.take(name, kind) {
+            return Ok(None);
         }
         Ok(Some(Box::new(MemoryLock { name: name.to_owned(), storage: self.clone() })))
     }
@@ -221,13 +205,7 @@ impl StorageLock for MemoryLock {}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        let mut disk = self.storage.disk.write();
-        match disk.locks.get_mut(&self.name) {
-            Some(Holders::Shared(holders)) if *holders > 1 => *holders -= 1,
-            _ => {
-                disk.locks.remove(&self.name);
-            }
-        }
+        self.storage.disk.write().locks.give_back(&self.name);
     }
 }
 

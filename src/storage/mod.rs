@@ -1,8 +1,9 @@
 //! [`Storage`]: the directory that a log lives in, and [`StorageFile`]: a file of it.
 //!
 //! Invariant: nothing above this floor calls the operating system for a file, and nothing above it
-//! is unsafe. Three storages are here: files with maps ([`FileStorage`]), memory
-//! ([`MemoryStorage`]), and your own, which is any type that implements the two traits.
+//! is unsafe. Files with maps ([`FileStorage`]) and memory ([`MemoryStorage`]) are here; with the
+//! feature `test-util` memory that loses power and fails (`FaultStorage`); and your own is any type
+//! that implements the two traits.
 //!
 //! # A storage of your own
 //!
@@ -106,11 +107,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "test-util"))]
+mod fault;
 mod file;
+mod locks;
 mod memory;
 mod os;
 mod region;
 
+#[cfg(any(test, feature = "test-util"))]
+pub use fault::{Event, EventKind, Fault, FaultStorage, SECTOR_BYTES};
 pub use file::FileStorage;
 pub use memory::{Image, MemoryStorage};
 pub(crate) use os::is_no_space;
