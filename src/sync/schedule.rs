@@ -80,6 +80,8 @@ struct Member {
     /// Whether it was unparked since it last parked.
     token: bool,
     ended: bool,
+    /// Nobody asks for it any more.
+    joined: bool,
     thread: Option<Thread>,
 }
 
@@ -197,6 +199,7 @@ impl<T> Spawned<T> {
         if !self.is_finished() {
             wait(Wait::End(self.index));
         }
+        self.schedule.state().forget(self.index);
         self.thread.join()
     }
 }
@@ -244,6 +247,19 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) fn pace(mean: u64) {
     let Membership { schedule, .. } = membership().unwrap();
     schedule.state().pace = mean.max(1);
+}
+
+/// Goes on drawing from another seed: what follows depends on it alone.
+pub(crate) fn reseed(seed: u64) {
+    let Membership { schedule, .. } = membership().unwrap();
+    schedule.state().random = Random::new(seed);
+    BUDGET.set(1);
+}
+
+/// Sleeps.
+pub(crate) fn nap(time: Duration) {
+    // Nobody notifies at this address.
+    wait(Wait::Notice(0, Some(time)));
 }
 
 /// The time of the schedule, for a member.
@@ -323,6 +339,14 @@ impl State {
         }
     }
 
+    /// Gives up the place of a member that has ended, once all behind it are given up.
+    fn forget(&mut self, index: usize) {
+        self.members[index].joined = true;
+        while self.members.last().is_some_and(|member| member.joined) {
+            self.members.pop();
+        }
+    }
+
     /// Draws who goes on; someone else than `me` if there is anyone and `to_another`.
     fn draw(&mut self, me: usize, to_another: bool) -> Option<usize> {
         self.draws += 1;
@@ -377,6 +401,7 @@ impl Schedule {
             timed_out: false,
             token: false,
             ended: false,
+            joined: false,
             thread: Some(thread.thread().clone()),
         });
         drop(state);
