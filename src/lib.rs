@@ -78,6 +78,10 @@ mod recover;
 #[cfg(not(stratalog_loom))]
 mod log;
 
+#[cfg(test)]
+#[cfg(not(stratalog_loom))]
+mod simulation;
+
 pub use error::{Corruption, Error, NotALog, Op, Result};
 #[cfg(not(stratalog_loom))]
 pub use log::{Log, SegmentInfo, SegmentState, Stats};

@@ -3,14 +3,44 @@
 //! In an ordinary build these are the standard atomics and `parking_lot` locks. Under
 //! `--cfg stratalog_loom` they are loom's, so that the protocol floor is explored through all its
 //! interleavings. The cfg is our own because `--cfg loom` changes other crates of the same tree.
+//!
+//! In this crate's own tests they can be taken over by a schedule that runs one thread at a time and
+//! draws the next by a seed: `schedule` and `scheduled`.
+
+#[cfg(test)]
+#[cfg(not(stratalog_loom))]
+pub(crate) mod schedule;
+#[cfg(test)]
+#[cfg(not(stratalog_loom))]
+mod scheduled;
+
+#[cfg(not(stratalog_loom))]
+#[cfg(not(test))]
+mod real {
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use std::thread::{JoinHandle, Thread, current, park, yield_now};
+    pub(crate) use std::time::Instant;
+
+    pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+
+    /// Spawns a thread that bears a name.
+    pub(crate) fn spawn<T: Send + 'static>(
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<JoinHandle<T>> {
+        std::thread::Builder::new().name(name.into()).spawn(work)
+    }
+}
 
 #[cfg(not(stratalog_loom))]
 mod imp {
-    pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-    pub(crate) use std::thread::{Thread, current, park, yield_now};
+    pub(crate) use std::sync::atomic::Ordering;
 
-    pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+    #[cfg(not(test))]
+    pub(crate) use super::real::*;
+    #[cfg(test)]
+    pub(crate) use super::scheduled::*;
 
     /// Marks memory that one side writes and the other reads without synchronising on it itself.
     /// Here it is nothing; under loom it reports every pair of accesses that nothing orders.
@@ -129,3 +159,7 @@ impl<T> std::ops::Deref for Padded<T> {
         &self.0
     }
 }
+
+#[cfg(test)]
+#[cfg(not(stratalog_loom))]
+mod tests;

@@ -5,7 +5,6 @@
 //! address. Any failure is noted before the protocol hears of it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::append::gather::Gather;
 use crate::append::upkeep::Upkeep;
@@ -19,7 +18,7 @@ use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
 use crate::segment::supply::Supply;
 use crate::storage::{Storage, StorageFile, write_all_at};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
 /// A run is taken out of the ring and written in pieces of at most this size: the copy then stays in
 /// the processor's cache.

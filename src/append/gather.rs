@@ -4,9 +4,9 @@
 //! until as many have arrived again, at most a quarter of the last sync's time: while they were
 //! woken and came back the disk would have been busy with a sync for one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sync::{AtomicU64, Ordering, yield_now};
+use crate::sync::{AtomicU64, Instant, Ordering, yield_now};
 
 #[derive(Debug, Default)]
 pub(crate) struct Gather {

@@ -5,13 +5,12 @@
 //! appended.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use super::Shared;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::storage::StorageLock;
-use crate::sync::Mutex;
+use crate::sync::{JoinHandle, Mutex};
 
 /// What is given up at the end.
 #[derive(Debug)]

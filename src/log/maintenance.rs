@@ -5,19 +5,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Shared;
 use crate::error::{Error, Result};
 use crate::segment::bell::Woken;
+use crate::sync::{self, JoinHandle};
 
 /// How long nothing must have become durable for the log to count as idle.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    std::thread::Builder::new().name("stratalog".into()).spawn(move || run(&shared))
+    sync::spawn("stratalog", move || run(&shared))
 }
 
 /// Poisons if the thread unwinds: a storage of the caller's has panicked.

@@ -258,6 +258,10 @@ pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered
 /// time and process are mixed in.
 fn new_id() -> LogId {
     use std::hash::{BuildHasher, RandomState};
+    #[cfg(test)]
+    if let Some(drawn) = crate::sync::drawn_number() {
+        return LogId::new(u128::from(drawn).to_le_bytes());
+    }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = (now.map_or(0, |time| time.as_nanos()), std::process::id());
     let [high, low] = [(); 2].map(|()| u128::from(RandomState::new().hash_one(seed)));

@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 8] = [
     &["segment"],
     &["append", "read", "recover"],
     &["log"],
-    &["adapters"],
+    &["adapters", "simulation"],
 ];
 
 fn floor_of_module(module: &str) -> Option<usize> {
