@@ -26,6 +26,8 @@ mod failure;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod model;
