@@ -33,7 +33,7 @@ fn append_until_failure(log: &Log) -> (Records, Error) {
 }
 
 /// Checks that nothing more can be appended or synced, and that each call says why.
-fn assert_poisoned(log: &Log, op: Op, file: &Path) {
+pub(crate) fn assert_poisoned(log: &Log, op: Op, file: &Path) {
     let tail = log.tail();
     let failures = vec![
         log.append(b"more").unwrap_err(),

@@ -18,6 +18,8 @@ mod damage;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod every_fault;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod failure;
