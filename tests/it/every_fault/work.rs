@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same work on the same disk makes the same events.
 
-use stratalog::format::{FileKind, classify};
+use stratalog::format::{FileKind, classify, segment_name};
 use stratalog::storage::{FaultStorage, Image};
 use stratalog::{Log, Options};
 
@@ -119,7 +119,7 @@ fn torn() -> Work {
     let durable = log.durable().get();
     assert!(durable < torn && log.segments().len() == 3, "{durable} {torn} {:?}", log.segments());
     flip(&mut image, torn);
-    image.insert("00000000000000999999.seg.tmp", vec![1; 100]);
+    image.insert(format!("{}.tmp", segment_name(9 * TINY)), vec![1; 100]);
     image.insert("control.tmp", Vec::new());
     image.insert("notes.txt", b"not the log's".to_vec());
     let disk = FaultStorage::from_image(image);
