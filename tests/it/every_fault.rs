@@ -15,13 +15,12 @@ mod work;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use stratalog::format::{FileKind, classify};
 use stratalog::storage::{Event, EventKind, Fault, FaultStorage};
 use stratalog::{Error, Op};
 
-use super::common::{number, tiny, without_hanging};
+use super::common::{number, records, tiny, without_hanging};
 use super::failure::assert_poisoned;
 use story::{check_power_cuts, check_reopened};
 use work::{Life, Step, Work, works};
@@ -152,16 +151,15 @@ fn events(work: &Work) -> Vec<Event> {
     life.disk.history()
 }
 
-/// Runs `check` for each event and fault of all works; returns how many there were.
+/// Runs `check` for each event and fault of all works, numbered; returns how many there were.
 fn sweep(check: fn(&Work, &Event, Fault, u64)) -> u64 {
-    static TURNS: AtomicU64 = AtomicU64::new(0);
     let mut turns = 0;
     for work in works() {
         for event in events(&work) {
             for fault in faults(&event) {
                 let what = format!("{}: {fault:?} at {event:?}", work.name);
                 let (work, event) = (work.clone(), event.clone());
-                let turn = TURNS.fetch_add(1, Ordering::Relaxed);
+                let turn = turns;
                 turns += 1;
                 let told = what.clone();
                 without_hanging(&what, move || {
@@ -256,19 +254,24 @@ fn what_opening_hands_out_after_a_lost_sync_is_durable() {
             if event.kind != EventKind::Sync || !is_segment {
                 continue;
             }
-            let life = fail_one(&work, &event, Fault::LostSync { seed: None });
-            let Life { disk, story, log, .. } = life;
-            drop(log);
-            let disk = disk.restart_at(disk.events());
-            let opened = story::open(&disk);
-            let handed_out = story.clone().opened(&opened, story.committed).unwrap();
-            for seed in 0..9 {
-                let left = FaultStorage::from_image(disk.crash(seed));
-                let found = super::common::records(&story::open(&left));
-                assert!(found == handed_out, "{}: {event:?}, power cut {seed}", work.name);
-            }
+            let work = work.clone();
+            without_hanging(&format!("{}: {event:?}", work.name), move || lose_sync(&work, &event));
             lost += 1;
         }
         assert!(lost > 2, "{}: {lost}", work.name);
+    }
+}
+
+/// Loses one sync, opens with the same cache, and cuts the power right then.
+fn lose_sync(work: &Work, event: &Event) {
+    let Life { disk, story, log, .. } = fail_one(work, event, Fault::LostSync { seed: None });
+    drop(log);
+    let disk = disk.restart_at(disk.events());
+    let opened = story::open(&disk);
+    let handed_out = story.clone().opened(&opened, story.committed).unwrap();
+    for seed in 0..9 {
+        let left = FaultStorage::from_image(disk.crash(seed));
+        let found = records(&story::open(&left));
+        assert!(found == handed_out, "{}: {event:?}, power cut {seed}", work.name);
     }
 }
