@@ -20,6 +20,8 @@ mod damage;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod every_fault;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod failure;
