@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use stratalog::{Error, Log, Op};
 
 use super::common::{Records, filled, read, records, tiny, without_hanging};
 use super::faults::{Rig, is_frame_write, is_segment_sync};
-use super::tap::{Call, Event, Verdict};
+use super::tap::{Call, Event, Tap, Verdict, Watch};
 
 /// Appends until something fails; returns what was acknowledged, and the failure.
 fn append_until_failure(log: &Log) -> (Records, Error) {
@@ -98,6 +99,57 @@ fn a_failure_of_making_a_segment_known_poisons_for_good() {
     fails_for_good(is_control_sync, Op::Sync, ErrorKind::Other);
     fails_for_good(|event| event.call == Call::SyncDirectory, Op::SyncDirectory, ErrorKind::Other);
     fails_for_good(|event| event.call == Call::Rename, Op::Rename, ErrorKind::Other);
+}
+
+/// Fails every call that makes a segment known, but not before all other threads wait for it.
+#[derive(Debug, Default)]
+struct Awaited {
+    fails: OnceLock<(Log, fn(&Event) -> bool)>,
+    failed: AtomicU64,
+}
+
+const APPENDERS: u64 = 8;
+
+impl Watch for Awaited {
+    fn before(&self, event: &Event) -> Verdict {
+        match self.fails.get() {
+            Some((log, applies)) if applies(event) => {
+                while log.stats().segment_misses < APPENDERS {
+                    thread::yield_now();
+                }
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                Verdict::Fail(ErrorKind::Other)
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+fn appenders_meet_a_failing(applies: fn(&Event) -> bool) {
+    let watch = Arc::new(Awaited::default());
+    let log = tiny().open_with(Tap::new(MemoryStorage::new(), watch.clone())).unwrap();
+    log.append(b"first").unwrap();
+    watch.fails.set((log.clone(), applies)).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..APPENDERS {
+            scope.spawn(|| while log.append(&[1; 700]).is_ok() {});
+        }
+    });
+    assert_eq!(watch.failed.load(Ordering::Relaxed), 1, "what failed was tried again");
+}
+
+#[test]
+fn a_segment_that_could_not_be_made_known_is_not_made_again_by_another_thread() {
+    let calls: [fn(&Event) -> bool; 3] = [
+        |event| event.call == Call::SyncDirectory,
+        |event| event.call == Call::Rename,
+        |event| event.call == Call::Sync && event.name == "control",
+    ];
+    without_hanging("an appender", move || {
+        for _ in 0..20 {
+            calls.into_iter().for_each(appenders_meet_a_failing);
+        }
+    });
 }
 
 #[test]
