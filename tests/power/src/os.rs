@@ -120,6 +120,12 @@ pub(crate) fn unshare_descriptors() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this thread go first, where that is allowed.
+pub(crate) fn raise_priority() {
+    // SAFETY: the call takes numbers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+}
+
 pub(crate) fn is_root() -> bool {
     // SAFETY: takes nothing and can't fail.
     unsafe { libc::geteuid() == 0 }
