@@ -43,9 +43,12 @@
 //!
 //! - [`Options`]: the size of segments and of the write buffer, what recovery does about damage.
 //! - [`Error`]: each variant says what to do about it.
-//! - [`storage::Storage`]: where the files are. Write one to inject faults, or take
-//!   [`storage::MemoryStorage`] for tests.
+//! - [`storage::Storage`]: where the files are. For tests take [`storage::MemoryStorage`], or with the
+//!   feature `test-util` `storage::FaultStorage`, which loses power and fails; or write your own.
 //! - [`mod@format`]: what lies on disk, as pure functions, for tools that read it without a log.
+
+// loom's models are tests; what their library would hold besides has no users without files.
+#![cfg_attr(all(stratalog_loom, not(test)), allow(dead_code, unused_imports))]
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -10,11 +10,12 @@ use std::thread;
 
 use stratalog::format::{BLOCK_BYTES, FileKind, classify};
 use stratalog::storage::{Event, EventKind, Fault, FaultStorage};
-use stratalog::{Error, Log};
+use stratalog::{Error, Log, Op};
 
 use super::super::common::{
     Random, Records, TINY, Tag, check_tags, number, records, seed, tiny, without_hanging,
 };
+use super::super::tap::{self, Call, Tap, Verdict, Watch};
 use super::story::open;
 
 /// What one thread was told.
@@ -227,4 +228,66 @@ fn whatever_fails_under_several_threads_takes_nothing_that_was_promised() {
         }
     }
     println!("{failures} failures under threads");
+}
+
+/// Holds one call until all threads wait for it, and then fails it.
+#[derive(Debug)]
+struct Gate {
+    call: Call,
+    /// Taken by the call that is held.
+    log: Mutex<Option<Log>>,
+}
+
+const WAITERS: u64 = 4;
+
+impl Watch for Gate {
+    fn before(&self, event: &tap::Event) -> Verdict {
+        let frames = BLOCK_BYTES..TINY - BLOCK_BYTES;
+        if event.call != self.call || (event.call == Call::Write && !frames.contains(&event.offset))
+        {
+            return Verdict::Go;
+        }
+        let Some(log) = self.log.lock().unwrap().take() else { return Verdict::Go };
+        let all = log.durable().get() + WAITERS * 16;
+        let reached = || match self.call {
+            Call::Write => log.tail(),
+            _ => log.committed(),
+        };
+        while reached().get() < all {
+            thread::yield_now();
+        }
+        // Those who have come so far are about to park. One who has not yet finds out by itself.
+        (0..2000).for_each(|_| thread::yield_now());
+        Verdict::Fail(ErrorKind::Other)
+    }
+}
+
+#[test]
+fn those_who_are_parked_are_told_of_a_failure() {
+    for (call, op) in [(Call::Sync, Op::Sync), (Call::Write, Op::Write)].repeat(10) {
+        let gate = Arc::new(Gate { call, log: Mutex::new(None) });
+        let disk = FaultStorage::new();
+        let log = tiny().open_with(Tap::new(disk.clone(), gate.clone())).unwrap();
+        log.append_durable(b"").unwrap();
+        *gate.log.lock().unwrap() = Some(log.clone());
+        let append = || {
+            let log = log.clone();
+            thread::spawn(move || log.append_durable(b"").unwrap_err())
+        };
+        let threads: Vec<_> = (0..WAITERS).map(|_| append()).collect();
+        let failures: Vec<_> = without_hanging("one who waits", || {
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for failure in &failures {
+            let (Error::Io { op: failed, .. } | Error::Poisoned { op: failed, .. }) = failure
+            else {
+                panic!("{failure:?}")
+            };
+            assert_eq!(*failed, op);
+        }
+        let own = failures.iter().filter(|failure| matches!(failure, Error::Io { .. }));
+        assert_eq!(own.count(), 1, "{failures:?}");
+        assert!(log.close().is_err());
+        assert!(!records(&open(&disk)).is_empty());
+    }
 }
