@@ -229,7 +229,8 @@ impl Order {
 fn in_order(writers: u32, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("trace");
-    let task = Task { seed, writers, calls: 120 / writers, directory: directory.path().join("log") };
+    let task =
+        Task { seed, writers, calls: 120 / writers, directory: directory.path().join("log") };
     let options = ["trace=pwrite64,fdatasync,fsync,/^rename,write"];
     let wrapper = wrapper(trace.to_str().unwrap(), &options);
     let child = task.start(&wrapper, "strace::child_that_appends_durably");
