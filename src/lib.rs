@@ -79,7 +79,7 @@ mod recover;
 mod log;
 
 #[cfg(test)]
-#[cfg(not(stratalog_loom))]
+#[cfg(not(any(stratalog_loom, miri)))]
 mod simulation;
 
 pub use error::{Corruption, Error, NotALog, Op, Result};

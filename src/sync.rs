@@ -5,23 +5,30 @@
 //! interleavings. The cfg is our own because `--cfg loom` changes other crates of the same tree.
 //!
 //! In this crate's own tests they can be taken over by a schedule that runs one thread at a time and
-//! draws the next by a seed: `schedule` and `scheduled`.
+//! draws the next by a seed: `schedule` and `scheduled`. Under Miri the locks are the standard
+//! library's: `plain`.
 
-#[cfg(test)]
+#[cfg(miri)]
 #[cfg(not(stratalog_loom))]
+mod plain;
+#[cfg(test)]
+#[cfg(not(any(stratalog_loom, miri)))]
 pub(crate) mod schedule;
 #[cfg(test)]
-#[cfg(not(stratalog_loom))]
+#[cfg(not(any(stratalog_loom, miri)))]
 mod scheduled;
 
 #[cfg(not(stratalog_loom))]
-#[cfg(not(test))]
+#[cfg(any(not(test), miri))]
 mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
     pub(crate) use std::thread::{JoinHandle, Thread, current, park, yield_now};
     pub(crate) use std::time::Instant;
 
+    #[cfg(miri)]
+    pub(crate) use super::plain::{Condvar, Mutex, RwLock};
+    #[cfg(not(miri))]
     pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 
     /// Spawns a thread that bears a name.
@@ -37,9 +44,10 @@ mod real {
 mod imp {
     pub(crate) use std::sync::atomic::Ordering;
 
-    #[cfg(not(test))]
+    #[cfg(any(not(test), miri))]
     pub(crate) use super::real::*;
     #[cfg(test)]
+    #[cfg(not(miri))]
     pub(crate) use super::scheduled::*;
 
     /// Marks memory that one side writes and the other reads without synchronising on it itself.
@@ -161,5 +169,5 @@ impl<T> std::ops::Deref for Padded<T> {
 }
 
 #[cfg(test)]
-#[cfg(not(stratalog_loom))]
+#[cfg(not(any(stratalog_loom, miri)))]
 mod tests;

@@ -144,7 +144,9 @@ impl Medium for Disk {
     type NoRoom = Error;
 
     fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
-        let made = self.supply.make_room(protocol, &self.segments, &self.control, tail, need);
+        let poison = |error: &Error| self.poison(protocol, error);
+        let (segments, control) = (&self.segments, &self.control);
+        let made = self.supply.make_room(protocol, segments, control, (tail, need), &poison);
         if self.background {
             self.bell.ring();
         }

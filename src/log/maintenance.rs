@@ -56,7 +56,8 @@ fn work(shared: &Shared) -> Result<()> {
     let disk = &appender.disk;
     while !disk.bell.is_stopped() && appender.protocol.state().is_none() {
         disk.seal_ended(&appender.protocol)?;
-        match disk.supply.keep_spares(&disk.control, appender.protocol.durable()) {
+        let poison = |error: &Error| disk.poison(&appender.protocol, error);
+        match disk.supply.keep_spares(&appender.protocol, &disk.control, &poison) {
             Ok(true) => continue,
             // Whoever needs the segment hears of it, and by then there may be room.
             Ok(false) | Err(Error::NoSpace { .. }) => {}

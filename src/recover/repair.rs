@@ -259,6 +259,7 @@ pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered
 fn new_id() -> LogId {
     use std::hash::{BuildHasher, RandomState};
     #[cfg(test)]
+    #[cfg(not(miri))]
     if let Some(drawn) = crate::sync::drawn_number() {
         return LogId::new(u128::from(drawn).to_le_bytes());
     }

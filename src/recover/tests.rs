@@ -5,6 +5,5 @@ mod damaged;
 mod images;
 mod interrupted;
 mod policies;
-mod power;
 mod refused;
 mod stopped;

@@ -51,7 +51,9 @@ impl Control {
         }
         file.sync().map_err(failed(Op::Sync))?;
         storage.rename(CONTROL_TEMPORARY, CONTROL).map_err(failed(Op::Rename))?;
-        storage.sync_directory().map_err(failed(Op::SyncDirectory))?;
+        storage
+            .sync_directory()
+            .map_err(|error| Error::io(Op::SyncDirectory, storage.path(""), error))?;
         Ok(Self { file, path, owned: Mutex::new(Owned { state, sequence: 2 }) })
     }
 

@@ -115,20 +115,25 @@ impl Supply {
     ///
     /// # Errors
     ///
-    /// `NoSpace`, after which everything is as before; `Io`, after which the log must be poisoned.
+    /// `NoSpace`, after which everything is as before; `Io`, after which the log must be poisoned,
+    /// and where a segment was being prepared is: by `poison`, before anybody else could try again.
     pub(crate) fn make_room(
         &self,
         protocol: &Protocol,
         segments: &Segments,
         control: &Control,
-        tail: u64,
-        need: u64,
+        (tail, need): (u64, u64),
+        poison: &dyn Fn(&Error),
     ) -> Result<bool> {
         loop {
             let mut state = self.state.lock();
             let extent = protocol.extent();
-            // Once closed, the next try at a claim is refused.
-            if state.closed || protocol.tail() != tail || state.has_room(extent, tail, need) {
+            // Once closed or poisoned, the next try at a claim is refused.
+            if state.closed
+                || protocol.state().is_some()
+                || protocol.tail() != tail
+                || state.has_room(extent, tail, need)
+            {
                 return Ok(true);
             }
             if let Some(extent) = extent
@@ -158,7 +163,7 @@ impl Supply {
                 continue;
             }
             drop(state);
-            self.prepare_one(control, protocol.durable(), || false)?;
+            self.prepare_one(protocol, control, poison, || false)?;
         }
     }
 
@@ -173,8 +178,14 @@ impl Supply {
         }
     }
 
-    /// Prepares a spare if there are fewer than wanted. True if one was made.
-    pub(crate) fn keep_spares(&self, control: &Control, durable: u64) -> Result<bool> {
+    /// Prepares a spare if there are fewer than wanted. True if one was made. Errors are as those of
+    /// `make_room`.
+    pub(crate) fn keep_spares(
+        &self,
+        protocol: &Protocol,
+        control: &Control,
+        poison: &dyn Fn(&Error),
+    ) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
@@ -182,7 +193,7 @@ impl Supply {
                 return Ok(false);
             }
         }
-        self.prepare_one(control, durable, || !self.hurry.load(Ordering::Relaxed))?;
+        self.prepare_one(protocol, control, poison, || !self.hurry.load(Ordering::Relaxed))?;
         Ok(true)
     }
 
@@ -209,15 +220,18 @@ impl Supply {
         Ok(true)
     }
 
+    /// A failure poisons while everybody else still waits for the preparation: a sync of the
+    /// directory that was tried again could say `Ok` for a name that is not durable.
     fn prepare_one(
         &self,
+        protocol: &Protocol,
         control: &Control,
-        durable: u64,
+        poison: &dyn Fn(&Error),
         go_on: impl FnMut() -> bool,
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
-            if state.preparing || state.closed {
+            if state.preparing || state.closed || protocol.state().is_some() {
                 return Ok(());
             }
             state.preparing = true;
@@ -229,14 +243,24 @@ impl Supply {
             let source = Arc::new(ErrorKind::StorageFull.into());
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
         };
-        let spare = prepare(&*self.storage, &self.id, base, self.segment_bytes, go_on)?;
+        let durable = protocol.durable();
+        let made = prepare(&*self.storage, &self.id, base, self.segment_bytes, go_on);
         // The name is durable; only now may its addresses be taken, and only after this is synced
         // may they be offered.
-        control.update(|state| {
-            state.next_base = next_base;
-            state.newest = Some(base);
-            state.durable_end = state.durable_end.max(durable);
-        })?;
+        let made = made.and_then(|spare| {
+            control.update(|state| {
+                state.next_base = next_base;
+                state.newest = Some(base);
+                state.durable_end = state.durable_end.max(durable);
+            })?;
+            Ok(spare)
+        });
+        if let Err(error) = &made
+            && !matches!(error, Error::NoSpace { .. })
+        {
+            poison(error);
+        }
+        let spare = made?;
         let mut state = self.state.lock();
         state.next_base = next_base;
         state.spares.push_back(spare);

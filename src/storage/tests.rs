@@ -15,7 +15,7 @@ struct Subject {
 fn subjects() -> Vec<Subject> {
     let in_memory = |storage| Subject { storage, _directory: None };
     let mut subjects =
-        vec![in_memory(Box::new(MemoryStorage::new())), in_memory(Box::new(FaultStorage::new()))];
+        vec![in_memory(Box::<MemoryStorage>::default()), in_memory(Box::<FaultStorage>::default())];
     // Miri has neither files nor maps.
     if !cfg!(miri) {
         let directory = tempfile::tempdir().unwrap();

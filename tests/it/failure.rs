@@ -1,5 +1,5 @@
-//! A storage that fails: each call in turn, for once or for good, with errors, short writes, and
-//! panics.
+//! A storage that fails: what each kind of failure means for the log in use; and one that panics in
+//! each call in turn.
 //!
 //! Invariant: nothing that was acknowledged is lost or made up, nobody waits for ever, and what
 //! failed stays failed until the log is opened anew.
@@ -8,17 +8,15 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use stratalog::storage::MemoryStorage;
 use stratalog::{Error, Log, Op};
 
-use super::common::{
-    Random, Records, filled, open_image, read, records, seed, tiny, without_hanging,
-};
+use super::common::{Records, filled, read, records, tiny, without_hanging};
 use super::faults::{Rig, is_frame_write, is_segment_sync};
-use super::tap::{Call, Event, Verdict};
+use super::tap::{Call, Event, Tap, Verdict, Watch};
 
 /// Appends until something fails; returns what was acknowledged, and the failure.
 fn append_until_failure(log: &Log) -> (Records, Error) {
@@ -33,7 +31,7 @@ fn append_until_failure(log: &Log) -> (Records, Error) {
 }
 
 /// Checks that nothing more can be appended or synced, and that each call says why.
-fn assert_poisoned(log: &Log, op: Op, file: &Path) {
+pub(crate) fn assert_poisoned(log: &Log, op: Op, file: &Path) {
     let tail = log.tail();
     let failures = vec![
         log.append(b"more").unwrap_err(),
@@ -101,6 +99,57 @@ fn a_failure_of_making_a_segment_known_poisons_for_good() {
     fails_for_good(is_control_sync, Op::Sync, ErrorKind::Other);
     fails_for_good(|event| event.call == Call::SyncDirectory, Op::SyncDirectory, ErrorKind::Other);
     fails_for_good(|event| event.call == Call::Rename, Op::Rename, ErrorKind::Other);
+}
+
+/// Fails every call that makes a segment known, but not before all other threads wait for it.
+#[derive(Debug, Default)]
+struct Awaited {
+    fails: OnceLock<(Log, fn(&Event) -> bool)>,
+    failed: AtomicU64,
+}
+
+const APPENDERS: u64 = 8;
+
+impl Watch for Awaited {
+    fn before(&self, event: &Event) -> Verdict {
+        match self.fails.get() {
+            Some((log, applies)) if applies(event) => {
+                while log.stats().segment_misses < APPENDERS {
+                    thread::yield_now();
+                }
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                Verdict::Fail(ErrorKind::Other)
+            }
+            _ => Verdict::Go,
+        }
+    }
+}
+
+fn appenders_meet_a_failing(applies: fn(&Event) -> bool) {
+    let watch = Arc::new(Awaited::default());
+    let log = tiny().open_with(Tap::new(MemoryStorage::new(), watch.clone())).unwrap();
+    log.append(b"first").unwrap();
+    watch.fails.set((log.clone(), applies)).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..APPENDERS {
+            scope.spawn(|| while log.append(&[1; 700]).is_ok() {});
+        }
+    });
+    assert_eq!(watch.failed.load(Ordering::Relaxed), 1, "what failed was tried again");
+}
+
+#[test]
+fn a_segment_that_could_not_be_made_known_is_not_made_again_by_another_thread() {
+    let calls: [fn(&Event) -> bool; 3] = [
+        |event| event.call == Call::SyncDirectory,
+        |event| event.call == Call::Rename,
+        |event| event.call == Call::Sync && event.name == "control",
+    ];
+    without_hanging("an appender", move || {
+        for _ in 0..20 {
+            calls.into_iter().for_each(appenders_meet_a_failing);
+        }
+    });
 }
 
 #[test]
@@ -191,53 +240,39 @@ fn work(rig: &Rig, background: bool) -> (Records, Option<Error>) {
     (done, failure)
 }
 
-fn each_change_in_turn(verdict: Verdict, times: u64, background: bool) {
-    let mut skip = 0;
-    loop {
-        let rig = Arc::new(Rig::new());
-        rig.plan(|event| event.call.changes(), skip, times, verdict);
-        let (done, failure) = without_hanging(&format!("{verdict:?} at change {skip}"), {
-            let rig = Arc::clone(&rig);
-            move || work(&rig, background)
-        });
-        if rig.failed() == 0 {
-            assert!(skip > 50 && failure.is_none(), "{skip} changes, {failure:?}");
-            return;
-        }
-        match (&failure, verdict) {
-            (None | Some(Error::Io { .. } | Error::Poisoned { .. }), _)
-            | (Some(Error::NoSpace { .. }), Verdict::Fail(ErrorKind::StorageFull)) => {}
-            other => panic!("change {skip}: {other:?}"),
-        }
-        let reopened = tiny().open_with(rig.disk.clone()).unwrap_or_else(|error| {
-            panic!("{verdict:?} x {times} at change {skip}, after {failure:?}: {error}: {error:?}")
-        });
-        let seen = records(&reopened);
-        for record in &done {
-            assert!(seen.contains(record), "change {skip}: {} is lost", record.0);
-        }
-        skip += 1;
-    }
-}
-
-#[test]
-fn whatever_call_fails_once_what_was_acknowledged_is_there_after_reopening() {
-    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
-        each_change_in_turn(Verdict::Fail(kind), 1, false);
-        each_change_in_turn(Verdict::Fail(kind), 1, true);
-    }
-}
-
-#[test]
-fn whatever_call_fails_for_good_what_was_acknowledged_is_there_after_reopening() {
-    each_change_in_turn(Verdict::Fail(ErrorKind::Other), u64::MAX, false);
-    each_change_in_turn(Verdict::Fail(ErrorKind::StorageFull), u64::MAX, true);
-}
-
 #[test]
 fn a_storage_that_panics_hangs_nobody() {
-    each_change_in_turn(Verdict::Panic, 1, false);
-    each_change_in_turn(Verdict::Panic, 1, true);
+    for background in [false, true] {
+        let mut skip = 0;
+        while panics_at(skip, background) {
+            skip += 1;
+        }
+        assert!(skip > 50, "{skip} changes");
+    }
+}
+
+/// Panics in one change, and checks what is there afterwards; false if there are not so many.
+fn panics_at(skip: u64, background: bool) -> bool {
+    let rig = Arc::new(Rig::new());
+    rig.plan(|event| event.call.changes(), skip, 1, Verdict::Panic);
+    let (done, failure) = without_hanging(&format!("a panic at change {skip}"), {
+        let rig = Arc::clone(&rig);
+        move || work(&rig, background)
+    });
+    if rig.failed() == 0 {
+        assert!(failure.is_none(), "{failure:?}");
+        return false;
+    }
+    let told = matches!(&failure, None | Some(Error::Io { .. } | Error::Poisoned { .. }));
+    assert!(told, "change {skip}: {failure:?}");
+    let reopened = tiny().open_with(rig.disk.clone()).unwrap_or_else(|error| {
+        panic!("a panic at change {skip}, after {failure:?}: {error}: {error:?}")
+    });
+    let seen = records(&reopened);
+    for record in &done {
+        assert!(seen.contains(record), "change {skip}: {} is lost", record.0);
+    }
+    true
 }
 
 #[test]
@@ -265,34 +300,6 @@ fn a_storage_that_panics_under_one_thread_poisons_for_the_others() {
         let seen = records(&tiny().open_with(rig.disk).unwrap());
         for (acknowledged, _) in ends.into_iter().flatten() {
             assert!(acknowledged.iter().all(|record| seen.contains(record)));
-        }
-    }
-}
-
-#[test]
-fn opening_beside_failing_reads_is_an_error_that_changes_nothing() {
-    let mut random = Random::new(seed("failing reads"));
-    let disk = MemoryStorage::new();
-    let log = tiny().open_with(disk.clone()).unwrap();
-    let expected: Records = (0..60)
-        .map(|_| random.bytes(900))
-        .map(|payload| (log.append_durable(&payload).unwrap(), payload))
-        .collect();
-    let image = disk.image();
-    for skip in 0.. {
-        let disk = MemoryStorage::from_image(image.clone());
-        let rig = Rig { disk, ..Rig::new() };
-        rig.plan(|event| event.call == Call::Read, skip, 1, Verdict::Fail(ErrorKind::Other));
-        match rig.open(false) {
-            Ok(log) => assert_eq!(records(&log), expected),
-            Err(Error::Io { op: Op::Read, .. }) => {
-                let after = open_image(&rig.disk.image()).unwrap();
-                assert_eq!(records(&after), expected);
-            }
-            Err(other) => panic!("{other:?}"),
-        }
-        if rig.failed() == 0 {
-            return;
         }
     }
 }

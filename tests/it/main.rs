@@ -17,20 +17,34 @@ mod common;
 mod concurrency;
 #[cfg(test)]
 mod damage;
+#[cfg(all(test, target_os = "linux"))]
+mod descriptors;
 #[cfg(test)]
 mod durability;
+#[cfg(test)]
+mod every_fault;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod faults;
+#[cfg(all(test, target_os = "linux"))]
+mod full_disk;
+#[cfg(all(test, target_os = "linux"))]
+mod injected;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod lockout;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod no_space;
+#[cfg(all(test, target_os = "linux"))]
+mod oddities;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::process::{Task, acknowledge, end_of};
 
 /// Whether children can be traced here; says why not.
 pub(crate) fn can_trace() -> bool {
-    let probe = ["-f", "--seccomp-bpf", "-e", "trace=fsync", "-o", "/dev/null", "true"];
+    let probe = ["-f", "-e", "trace=fsync", "-o", "/dev/null", "true"];
     let done = Command::new("strace").args(probe).output();
     let can = done.is_ok_and(|output| output.status.success());
     if !can {
@@ -27,7 +27,7 @@ pub(crate) fn can_trace() -> bool {
 
 /// The command line that traces some calls of a child into a file.
 pub(crate) fn wrapper<'a>(output: &'a str, options: &[&'a str]) -> Vec<&'a str> {
-    let mut wrapper = vec!["strace", "-f", "-y", "-s", "300", "--seccomp-bpf", "-o", output];
+    let mut wrapper = vec!["strace", "-f", "-y", "-s", "300", "-o", output];
     for option in options {
         wrapper.extend(["-e", option]);
     }

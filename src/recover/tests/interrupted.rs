@@ -5,54 +5,65 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::images::{BYTES, Writer, open, open_as};
-use super::power::PowerDisk;
 use crate::format::{FileKind, classify, frames_start, segment_name};
 use crate::recover::{Recovered, recover};
 use crate::storage::{
-    Access, Image, LockKind, MemoryStorage, Storage, StorageFile, StorageLock, read_exact_at,
+    Access, Fault, FaultStorage, Image, LockKind, MemoryStorage, Storage, StorageFile, StorageLock,
+    read_exact_at, write_all_at,
 };
 use crate::sync::Mutex;
 use crate::{Error, Options, RecoveryPolicy};
 
-fn open_on(disk: &PowerDisk) -> Result<Recovered, Error> {
+fn open_on(disk: &FaultStorage) -> Result<Recovered, Error> {
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
     recover(&storage, Options::new().segment_bytes(BYTES))
 }
 
-/// Cuts the power after each change of opening `cache` over `disk`, and again after each change of
+/// A disk that holds `disk`, under a cache that holds `cache` and counts all of it as written. What
+/// has a name in the cache only has its bytes on the disk.
+fn cached_over(cache: &Image, disk: &Image) -> FaultStorage {
+    let storage = FaultStorage::from_image(disk.clone());
+    for name in cache.names() {
+        let bytes = cache.get(name).unwrap();
+        if disk.get(name).is_some() {
+            let file = storage.open(name, Access::ReadWrite).unwrap();
+            write_all_at(&*file, bytes, 0).unwrap();
+            storage.fail(storage.events(), Fault::LostSync { seed: None });
+            file.sync().unwrap_err();
+        } else {
+            let file = storage.create(name, bytes.len() as u64).unwrap();
+            write_all_at(&*file, bytes, 0).unwrap();
+            file.sync().unwrap();
+        }
+    }
+    storage
+}
+
+/// Cuts the power before each event of opening `cache` over `disk`, and again before each event of
 /// the opening that follows. At least the first `durable` records survive, and never others than
 /// `writer`'s; what an opening handed out stays.
 fn survives_power_loss(writer: &Writer, disk: &Image, durable: usize) {
-    for changes in 0.. {
-        let power = PowerDisk::new(&writer.image, disk, changes);
-        let opened = open_on(&power);
-        let images = power.after_power_loss();
-        let handed_out = match &opened {
-            Ok(_) => open(&power.cache.image()).unwrap().records().len(),
-            Err(Error::Io { .. }) => durable,
-            Err(other) => panic!("after {changes} changes: {other}"),
-        };
-        for image in images {
-            let records = check(writer, &image, handed_out, changes);
-            if opened.is_err() {
-                for again in 0.. {
-                    let power = PowerDisk::new(&image, &image, again);
-                    let opened = open_on(&power).is_ok();
-                    let handed_out = if opened { records } else { durable };
-                    for image in power.after_power_loss() {
-                        check(writer, &image, handed_out, changes);
-                    }
-                    if opened {
-                        break;
-                    }
-                }
-            }
+    let storage = cached_over(&writer.image, disk);
+    let begin = storage.events();
+    let recovered = open_on(&storage).unwrap();
+    let end = storage.events();
+    assert!(end > begin + 5, "{recovered:?}");
+    let (left, seen) = (storage.durable(), storage.visible());
+    assert!(left.names().eq(seen.names()), "names are durable on return");
+    let handed_out = open(&seen).unwrap().records().len();
+    for event in begin..=end {
+        let least = if event == end { handed_out } else { durable };
+        for seed in 0..18 {
+            check(writer, &storage.crash_at(event, seed), least, event);
         }
-        if let Ok(recovered) = opened {
-            assert!(changes > 5, "{recovered:?}");
-            let shared = power.shared.lock();
-            assert_eq!(shared.disk_names, shared.cache_names, "names are durable on return");
-            break;
+        let again = FaultStorage::from_image(storage.crash_at(event, event));
+        open_on(&again).unwrap();
+        let handed_out = open(&again.visible()).unwrap().records().len();
+        for inner in 0..=again.events() {
+            let least = if inner == again.events() { handed_out } else { least };
+            for seed in [inner, inner + 4] {
+                check(writer, &again.crash_at(inner, seed), least, event);
+            }
         }
     }
 }
@@ -61,14 +72,12 @@ fn is_segment(name: &str) -> bool {
     matches!(classify(name), FileKind::Segment(_))
 }
 
-/// Opens an image for good and checks what it holds. Returns how many records.
-fn check(writer: &Writer, image: &Image, durable: usize, changes: usize) -> usize {
-    let opened = open(image).unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
-    let opened = opened.checked();
-    let records = opened.records();
-    assert!(records.len() >= durable, "after {changes} changes: {} records", records.len());
-    assert_eq!(records, writer.records[..records.len()], "after {changes} changes");
-    records.len()
+/// Opens an image for good and checks what it holds.
+fn check(writer: &Writer, image: &Image, durable: usize, event: u64) {
+    let opened = open(image).unwrap_or_else(|error| panic!("before event {event}: {error}"));
+    let records = opened.checked().records();
+    assert!(records.len() >= durable, "before event {event}: {} records", records.len());
+    assert_eq!(records, writer.records[..records.len()], "before event {event}");
 }
 
 #[test]
@@ -107,10 +116,10 @@ fn a_name_that_only_the_cache_holds_is_on_the_disk_once_the_log_is_open() {
     let writer = Writer::new().segment().records(4, 60);
     let mut disk = writer.image.clone();
     disk.remove(&segment_name(0));
-    let power = PowerDisk::new(&writer.image, &disk, 100);
-    open_on(&power).unwrap();
-    for image in power.after_power_loss() {
-        assert_eq!(open(&image).unwrap().records(), writer.records);
+    let storage = cached_over(&writer.image, &disk);
+    open_on(&storage).unwrap();
+    for seed in 0..18 {
+        assert_eq!(open(&storage.crash(seed)).unwrap().records(), writer.records);
     }
 }
 

@@ -38,6 +38,10 @@ fn contents(disk: &FaultStorage, name: &str) -> Vec<u8> {
     bytes
 }
 
+fn count(bytes: &[u8], letter: u8) -> usize {
+    bytes.iter().map(|byte| usize::from(*byte == letter)).sum()
+}
+
 fn error_kind<T>(result: io::Result<T>) -> io::ErrorKind {
     result.err().expect("an error").kind()
 }

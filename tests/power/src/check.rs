@@ -130,7 +130,9 @@ impl Checker<'_> {
     ) -> Result<(Recording, History), String> {
         let mounted = self.place.mount(self.kind, image, self.kind.options()[0]);
         let mounted = mounted.map_err(|error| format!("the image does not mount: {error}"))?;
-        let options = some_options(random);
+        let mut options = some_options(random);
+        // Whatever they were before, the new ones need not be large.
+        options.segment_bytes(16384 << random.below(3));
         let log = open(&mounted, &options)?;
         let stamp = mounted.device().stamp();
         let report = log.recovery();
@@ -156,11 +158,13 @@ impl Checker<'_> {
             appended.last().map_or(0, |(lsn, _)| lsn.get() + 1),
             mounted.device().stamp(),
         );
-        let log = open(&mounted, &options)?;
-        if contents(&log)? != [&found[..], &appended[..]].concat() {
-            return Err("opening again gives other records".into());
+        if random.chance(50) {
+            let log = open(&mounted, &options)?;
+            if contents(&log)? != [&found[..], &appended[..]].concat() {
+                return Err("opening again gives other records".into());
+            }
+            close(log, true)?;
         }
-        close(log, true)?;
         let recording =
             mounted.unmount().map_err(|error| format!("the image does not unmount: {error}"))?;
         Ok((recording, next))

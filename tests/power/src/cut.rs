@@ -56,6 +56,11 @@ impl Cut {
         let entries = &recording.entries;
         let is_flush = |at: &usize| matches!(entries[*at], Entry::Flush);
         let flushes: Vec<usize> = (0..entries.len()).filter(is_flush).collect();
+        // Where several writes are at stake, one may be there without the other.
+        let rich: Vec<usize> = flushes
+            .windows(2)
+            .filter_map(|pair| (pair[1] - pair[0] > 2).then_some(pair[1]))
+            .collect();
         let pick = |from: &[usize], random: &mut Random| match from.len() {
             0 => 0,
             len => from[random.below(len as u64) as usize],
@@ -64,9 +69,10 @@ impl Cut {
             .map(|_| {
                 let (at, manner) = match random.below(10) {
                     // Just before a flush the most is at stake.
-                    0..4 => (pick(&flushes, random), Manner::some(random)),
-                    4..6 => (pick(&flushes, random) + 1, Manner::Nothing),
-                    6..8 => (pick(promises, random), Manner::Nothing),
+                    0 => (pick(&flushes, random), Manner::some(random)),
+                    1..5 => (pick(&rich, random), Manner::some(random)),
+                    5 => (pick(&flushes, random) + 1, Manner::Nothing),
+                    6..9 => (pick(promises, random), Manner::Nothing),
                     _ => (random.below(entries.len() as u64 + 1) as usize, Manner::some(random)),
                 };
                 Self { at: at.min(entries.len()), manner, seed: random.next() }
@@ -210,4 +216,91 @@ fn pieces(offset: u64, bytes: &[u8], unit: usize) -> impl Iterator<Item = (u64, 
         (at, rest) = (at + step as u64, later);
         Some((start, piece))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANNERS: [Manner; 6] = [
+        Manner::Nothing,
+        Manner::Everything,
+        Manner::Prefix,
+        Manner::Gap,
+        Manner::Pages,
+        Manner::Sectors,
+    ];
+
+    /// Pages 0 to 3 are written with ones and flushed, then with twos.
+    fn recording() -> Recording {
+        let write = |page: u64, byte: u8| Entry::Write(page * 4096, vec![byte; PAGE_BYTES].into());
+        let mut entries: Vec<Entry> = (0..4).map(|page| write(page, 1)).collect();
+        entries.push(Entry::Flush);
+        entries.extend((0..4).map(|page| write(page, 2)));
+        Recording { base: Pages::new(1 << 20), entries: entries.into() }
+    }
+
+    fn image(recording: &Recording, tearable: &[Range<u64>], cut: Cut) -> Vec<u8> {
+        Cutter::new(recording, tearable).image(&cut).read(0, 4 * PAGE_BYTES)
+    }
+
+    #[test]
+    fn what_was_flushed_is_there_and_what_was_not_may_be() {
+        let recording = recording();
+        for manner in MANNERS {
+            let mut seen = [false; 3];
+            for seed in 0..50 {
+                let bytes = image(&recording, &[], Cut { at: 9, manner, seed });
+                for byte in &bytes {
+                    seen[usize::from(*byte)] = true;
+                }
+                let is_whole = |page: &[u8]| page.iter().all(|byte| *byte == page[0]);
+                assert!(bytes.chunks(PAGE_BYTES).all(is_whole));
+            }
+            let expected = match manner {
+                Manner::Nothing => [false, true, false],
+                Manner::Everything => [false, false, true],
+                _ => [false, true, true],
+            };
+            assert_eq!(seen, expected, "{manner:?}");
+        }
+    }
+
+    #[test]
+    fn before_its_flush_nothing_is_certain() {
+        let recording = recording();
+        let cut = Cut { at: 4, manner: Manner::Nothing, seed: 0 };
+        assert!(image(&recording, &[], cut).iter().all(|byte| *byte == 0));
+        let cut = Cut { at: 5, ..cut };
+        assert!(image(&recording, &[], cut).iter().all(|byte| *byte == 1));
+    }
+
+    #[test]
+    fn only_pages_of_the_log_tear_and_by_sectors() {
+        let recording = recording();
+        let mut torn = 0;
+        for seed in 0..50 {
+            let cut = Cut { at: 9, manner: Manner::Sectors, seed };
+            let bytes = image(&recording, std::slice::from_ref(&(4096..8192)), cut);
+            for (page, bytes) in bytes.chunks(PAGE_BYTES).enumerate() {
+                let is_torn = bytes.iter().any(|byte| *byte != bytes[0]);
+                assert!(!is_torn || page == 1);
+                torn += u32::from(is_torn);
+                let is_whole = |sector: &[u8]| sector.iter().all(|byte| *byte == sector[0]);
+                assert!(bytes.chunks(SECTOR_BYTES).all(is_whole));
+            }
+        }
+        assert!(torn > 0);
+    }
+
+    #[test]
+    fn images_of_ascending_cuts_are_those_of_each_alone() {
+        let recording = recording();
+        let mut cutter = Cutter::new(&recording, &[]);
+        for at in 0..=9 {
+            let cut = Cut { at, manner: Manner::Pages, seed: 7 };
+            let bytes = cutter.image(&cut).read(0, 4 * PAGE_BYTES);
+            assert!(bytes == image(&recording, &[], cut), "at {at}");
+        }
+    }
 }

@@ -103,7 +103,7 @@ fn fail(
             thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|writer| writer.join()).collect::<Vec<_>>()
+        writers.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     let mut errors = Vec::new();
     for end in ended {

@@ -110,20 +110,7 @@ impl History {
             let tag = known.tag;
             return Err(format!("{tag:?} at {lsn} is missing: durable up to {floor} was promised"));
         }
-        self.check_calls(&tags)
-    }
-
-    /// The calls of each writer must be a prefix of all its calls, in order.
-    fn check_calls(&self, tags: &[Tag]) -> Result<(), String> {
-        let mut next = BTreeMap::new();
-        for tag in tags.iter().filter(|tag| tag.part == 0) {
-            let expected = next.entry(tag.writer).or_insert(0);
-            if tag.call != *expected {
-                return Err(format!("{tag:?} where call {expected} of its writer belongs"));
-            }
-            *expected += 1;
-        }
-        Ok(())
+        check_calls(&tags)
     }
 
     /// What is promised from `stamp` on, when opening has handed out `found`: all of it, for ever.
@@ -138,5 +125,82 @@ impl History {
         }
         history.created(stamp);
         history
+    }
+}
+
+/// The calls of each writer must be a prefix of all its calls, in order.
+fn check_calls(tags: &[Tag]) -> Result<(), String> {
+    let mut next = BTreeMap::new();
+    for tag in tags.iter().filter(|tag| tag.part == 0) {
+        let expected = next.entry(tag.writer).or_insert(0);
+        if tag.call != *expected {
+            return Err(format!("{tag:?} where call {expected} of its writer belongs"));
+        }
+        *expected += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three records of one writer, each durable as soon as it was appended, at stamps 1, 2, 3.
+    fn history() -> (History, Records) {
+        let mut history = History::default();
+        let mut records = Records::new();
+        let mut at = 4096;
+        for call in 0..3 {
+            let tag = Tag::single(0, call);
+            let payload = tag.payload(8);
+            let stamp = call as usize + 1;
+            history.appended(Lsn::new(at), vec![(tag, payload.clone())], stamp);
+            history.durable_below(at + 1, stamp);
+            records.push((Lsn::new(at), payload));
+            at += 48;
+        }
+        (history, records)
+    }
+
+    #[test]
+    fn a_prefix_with_everything_promised_is_accepted() {
+        let (history, records) = history();
+        for cut in 0..=3 {
+            for kept in cut..=3 {
+                assert_eq!(history.judge(cut, &records[..kept].to_vec()), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_promised_and_is_missing_is_told() {
+        let (history, records) = history();
+        for cut in 1..=3 {
+            assert!(history.judge(cut, &records[..cut - 1].to_vec()).is_err());
+        }
+        assert!(history.judge(0, &[&records[..1], &records[2..]].concat()).is_err());
+        assert!(history.judge(0, &records[1..].to_vec()).is_err());
+    }
+
+    #[test]
+    fn a_record_with_other_bytes_or_that_nobody_appended_is_told() {
+        let (mut history, records) = history();
+        let mut other = records.clone();
+        other[1].1 = Tag::single(0, 1).payload(9);
+        assert!(history.judge(0, &other).is_err());
+        let mut more = records.clone();
+        more.push((Lsn::new(9000), Tag::single(0, 3).payload(0)));
+        assert!(history.judge(0, &more).is_err());
+        history.has_failed = true;
+        assert_eq!(history.judge(0, &more), Ok(()));
+        more.push((Lsn::new(9100), Tag::single(0, 5).payload(0)));
+        assert!(history.judge(0, &more).is_err(), "call 4 is missing");
+    }
+
+    #[test]
+    fn a_call_that_returned_after_the_cut_promised_nothing() {
+        let (history, _) = history();
+        assert_eq!([0, 1, 2].map(|cut| history.floor(cut)), [0, 4097, 4145]);
+        assert_eq!(history.used(1), 4097);
     }
 }

@@ -66,8 +66,7 @@ impl Kind {
                 let lazy = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
                 &["-q", "-F", "-b", "4096", "-J", "size=4", "-E", lazy]
             }
-            Self::Xfs => &["-q", "-f", "-K"],
-            Self::Btrfs => &["-q", "-f", "-K"],
+            Self::Xfs | Self::Btrfs => &["-q", "-f", "-K"],
         };
         let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
         let output = Command::new(format!("mkfs.{self}"))

@@ -223,9 +223,10 @@ fn report(arguments: &Arguments, kind: Kind, what: &str, seed: u64, broken: Brok
     let mut text = format!("{what}: A PROMISE WAS BROKEN\n  {}", broken.what);
     if let (Some(folder), Some(image)) = (&arguments.keep, broken.image) {
         let path = folder.join(format!("{kind}-{seed}.img"));
-        text += &match keep(&path, &image) {
-            Ok(()) => format!("\n  the image is {}", path.display()),
-            Err(error) => format!("\n  the image could not be kept: {error}"),
+        let path_text = path.display();
+        text = match keep(&path, &image) {
+            Ok(()) => format!("{text}\n  the image is {path_text}"),
+            Err(error) => format!("{text}\n  the image could not be kept: {error}"),
         };
     }
     text

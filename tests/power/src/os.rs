@@ -64,7 +64,7 @@ pub(crate) fn attach_loop(backing: &File) -> io::Result<(File, PathBuf)> {
         let device = OpenOptions::new().read(true).write(true).open(&path)?;
         // SAFETY: integers and arrays of them, for which zeros are valid.
         let mut config: LoopConfig = unsafe { MaybeUninit::zeroed().assume_init() };
-        config.descriptor = backing.as_raw_fd() as u32;
+        config.descriptor = backing.as_raw_fd().cast_unsigned();
         config.info.flags = LO_FLAGS_AUTOCLEAR;
         // SAFETY: both descriptors are open; `config` has the layout that the call reads.
         match check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }) {
@@ -118,6 +118,12 @@ pub(crate) fn unshare_descriptors() -> io::Result<()> {
     // SAFETY: the call takes a number; descriptors stay open in both tables.
     check(unsafe { libc::unshare(libc::CLONE_FILES) })?;
     Ok(())
+}
+
+/// Lets this thread go first, where that is allowed.
+pub(crate) fn raise_priority() {
+    // SAFETY: the call takes numbers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
 }
 
 pub(crate) fn is_root() -> bool {

@@ -52,6 +52,8 @@ impl Server {
         let (sender, receiver) = mpsc::channel();
         let mountpoint = directory.to_path_buf();
         let serve = move || {
+            // It has little to do each time, and a file system waits for it each time.
+            os::raise_priority();
             let mut config = Config::default();
             config.mount_options = vec![MountOption::FSName("stratalog-power".into())];
             let session =

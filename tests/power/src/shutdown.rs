@@ -54,7 +54,7 @@ pub(crate) fn round(
             }
             begun.store(true, Ordering::SeqCst);
             let cut = os::shut_down(&root);
-            (cut, writers.into_iter().map(|writer| writer.join()).collect::<Vec<_>>())
+            (cut, writers.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>())
         });
         cut.map_err(told)?;
         for end in ended {

@@ -74,7 +74,7 @@ pub(crate) fn run(mounted: &Mounted, plan: &Plan) -> Result<History, String> {
                 scope.spawn(move || writer.work(&log, plan.calls, || false, || false))
             };
             let writers: Vec<_> = (0..plan.writers).map(start).collect();
-            let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+            let ended: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
             stop.store(true, Ordering::Relaxed);
             ended
         });

@@ -138,7 +138,7 @@ fn what_a_lost_sync_lost_is_durable_once_it_is_written_again() {
     let durable = disk.durable();
     let found = durable.get("f").unwrap();
     assert_eq!(found[SECTOR_BYTES..2 * SECTOR_BYTES], [b'b'; SECTOR_BYTES]);
-    assert_eq!(found.iter().filter(|byte| **byte == b'b').count(), SECTOR_BYTES);
+    assert_eq!(count(found, b'b'), SECTOR_BYTES);
     file.write_at(&[b'b'; 8 * SECTOR_BYTES], 0).unwrap();
     file.sync().unwrap();
     assert_eq!(disk.durable(), disk.visible());

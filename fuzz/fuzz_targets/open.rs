@@ -1,0 +1,21 @@
+//! A directory of any files, opened. The body is an ordinary test's too.
+#![no_main]
+
+#[path = "../../tests/it/fuzz/edit.rs"]
+mod edit;
+#[allow(dead_code)]
+#[path = "../../tests/it/fuzz/frames.rs"]
+mod frames;
+#[allow(dead_code)]
+#[path = "../../tests/it/fuzz/golden.rs"]
+mod golden;
+#[path = "../../tests/it/fuzz/input.rs"]
+mod input;
+#[path = "../../tests/it/fuzz/open.rs"]
+mod open;
+
+type Reached = std::collections::BTreeSet<&'static str>;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    open::open(data);
+});
