@@ -27,7 +27,7 @@ pub(crate) struct Run {
 /// small enough that the appenders waiting behind it see progress. Under test it is exceeded often.
 const RUN_BYTES: u64 = match (cfg!(stratalog_loom), cfg!(test)) {
     (true, _) => 8,
-    (false, true) => 1 << 10,
+    (false, true) => 5 << 10,
     (false, false) => 256 << 10,
 };
 

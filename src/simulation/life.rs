@@ -40,7 +40,7 @@ impl Plan {
         let mut options = Options::new();
         options
             .segment_bytes(segment_bytes)
-            .write_buffer_bytes(random.one_of(&[4, 4, 4, 8, 64]) << 10)
+            .write_buffer_bytes(random.one_of(&[4, 4, 4, 8, 32, 64]) << 10)
             .background(random.chance(60));
         if random.chance(10) {
             options.commit_delay(Duration::from_micros(50));
