@@ -46,7 +46,7 @@ impl Plan {
             options.commit_delay(Duration::from_micros(50));
         }
         let mut threads = Vec::new();
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             let count = 1 + random.below(operations_max);
             let draw = |_| Operation::draw(&mut random, segment_bytes);
             threads.push((0..count).map(draw).collect::<Vec<_>>());
