@@ -8,8 +8,9 @@ use crate::error::Error;
 use crate::format::{Kind, frame_bytes};
 use crate::protocol::{Failed, Part, Protocol, Refused};
 
-/// Pieces up to this size are gathered into one write with their neighbours.
-const GATHER_BYTES: usize = 32 << 10;
+/// Pieces up to this size are gathered into one write with their neighbours. Under test many are
+/// larger.
+const GATHER_BYTES: usize = if cfg!(test) { 1 << 10 } else { 32 << 10 };
 
 /// Claims room for `parts`, `need` bytes in all, writes them when it is their turn, and returns
 /// their address and end, which are committed.

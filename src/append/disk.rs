@@ -21,8 +21,8 @@ use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
 /// A run is taken out of the ring and written in pieces of at most this size: the copy then stays in
-/// the processor's cache.
-const PIECE_BYTES: usize = 64 << 10;
+/// the processor's cache. Under test most batches take several.
+const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
 /// With more unsealed segments than this the appender that needs another seals some first: each of
 /// them has a descriptor.

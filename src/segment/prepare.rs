@@ -33,11 +33,12 @@ pub(crate) struct Spare {
 /// two to three times dearer on ext4.
 const PAGE: &[u8] = &[0; 4096];
 
-/// Zeros are written out every so many bytes, so that no later sync has to write all of them.
-pub(crate) const FILL_SYNC_BYTES: u64 = 1 << 20;
+/// Zeros are written out every so many bytes, so that no later sync has to write all of them. Under
+/// test the smallest segments are filled in several steps.
+pub(crate) const FILL_SYNC_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 1 << 20 };
 
 /// How many bytes are filled between two looks at whether someone waits.
-pub(crate) const FILL_STEP_BYTES: u64 = 64 << 10;
+pub(crate) const FILL_STEP_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 64 << 10 };
 
 /// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, and at least one
 /// step.

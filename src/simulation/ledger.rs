@@ -4,10 +4,9 @@
 //! a life all end, as the power is cut only afterwards and in hindsight; so nothing is in doubt but
 //! when a caller was told what. That is counted in events of the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::Log;
 use crate::format::frame_bytes;
 
 /// Records as they were read: address and payload.
@@ -43,6 +42,17 @@ pub(super) enum Note {
     Read { told: u64, committed: u64, found: Records },
     /// Closing the log succeeded.
     Closed { told: u64 },
+}
+
+/// What an opened log shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) found: Records,
+    pub(super) durable: u64,
+    pub(super) committed: u64,
+    pub(super) tail: u64,
+    /// Whether it says that it was closed.
+    pub(super) clean: bool,
 }
 
 /// A moment at which a life ends.
@@ -114,7 +124,7 @@ impl Ledger {
     pub(super) fn check_reads(&mut self, notes: &[Note]) {
         for note in notes {
             let Note::Read { told, committed, found } = note else { continue };
-            self.check_prefix(found, *committed, u64::MAX);
+            self.check_prefix(found, *committed);
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -125,9 +135,8 @@ impl Ledger {
         }
     }
 
-    /// Records `found` must be the first ones, hold all below `kept`, end outside a batch, and none
-    /// may have begun at or after `event`.
-    fn check_prefix(&self, found: &Records, kept: u64, event: u64) {
+    /// Records `found` must be the first ones, hold all below `kept`, and end outside a batch.
+    fn check_prefix(&self, found: &Records, kept: u64) {
         let mut expected = self.entries.iter();
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
@@ -140,7 +149,6 @@ impl Ledger {
                 shown(&entry.payload),
                 shown(payload)
             );
-            assert!(entry.began.is_none_or(|began| began < event), "{at} is from the future");
         }
         let last = found.last().map(|(at, _)| *at);
         let batch_end = last.map(|at| self.entries[&at].batch_end);
@@ -153,20 +161,17 @@ impl Ledger {
         }
     }
 
-    /// Checks what opening the log found: a new life begins. The events given are those before and
+    /// Checks what an opened log showed: a new life begins. The events given are those before and
     /// after opening.
-    pub(super) fn open(&mut self, log: &Log, found: &Records, (began, opened): (u64, u64)) {
-        self.check_prefix(found, self.kept, u64::MAX);
-        let (durable, committed, tail) =
-            (log.durable().get(), log.committed().get(), log.tail().get());
+    pub(super) fn open(&mut self, shown: &Shown, (began, opened): (u64, u64)) {
+        let Shown { found, durable, committed, tail, clean } = shown;
+        self.check_prefix(found, self.kept);
         assert_eq!((durable, committed), (tail, tail), "the watermarks of an opened log are equal");
-        assert!(tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);
-        assert!(tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
-        if self.clean {
-            assert!(log.recovery().clean, "the log was closed: {}", log.recovery());
-        }
-        let is_found: std::collections::BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
-        self.entries.retain(|at, _| is_found.contains(at));
+        assert!(*tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);
+        assert!(*tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
+        assert!(*clean || !self.clean, "the log was closed, and is not found so");
+        let found: BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
+        self.entries.retain(|at, _| found.contains(at));
         for entry in self.entries.values_mut() {
             entry.told.get_or_insert(opened);
         }
@@ -175,7 +180,7 @@ impl Ledger {
         self.durable = vec![(began, self.synced.min(end)), (opened, end)];
         self.committed = vec![(began, end), (opened, end)];
         self.closed = None;
-        self.start = tail;
+        self.start = *tail;
     }
 
     /// What is left to be promised after a crash: the ledger with which the next life begins.
@@ -229,3 +234,5 @@ impl Crash {
 fn shown(payload: &[u8]) -> String {
     format!("{} bytes {:02x?}", payload.len(), payload.iter().take(24).collect::<Vec<_>>())
 }
+
+mod tests;

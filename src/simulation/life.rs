@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use super::ledger::{Crash, Ledger, Note};
+use super::ledger::{Crash, Ledger, Note, Shown};
 use super::operation::{Actor, Operation, read};
-use crate::Options;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{self, Random};
 use crate::sync::spawn;
+use crate::{Log, Options};
 
 /// How a life ends, if nothing happens before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +40,13 @@ impl Plan {
         let mut options = Options::new();
         options
             .segment_bytes(segment_bytes)
-            .write_buffer_bytes(random.one_of(&[4, 4, 4, 8, 64]) << 10)
+            .write_buffer_bytes(random.one_of(&[4, 4, 4, 8, 32, 64]) << 10)
             .background(random.chance(60));
         if random.chance(10) {
             options.commit_delay(Duration::from_micros(50));
         }
         let mut threads = Vec::new();
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             let count = 1 + random.below(operations_max);
             let draw = |_| Operation::draw(&mut random, segment_bytes);
             threads.push((0..count).map(draw).collect::<Vec<_>>());
@@ -87,6 +87,7 @@ impl Plan {
 pub(super) struct Life {
     pub(super) disk: FaultStorage,
     pub(super) ledger: Ledger,
+    pub(super) shown: Shown,
     /// How many events there were when it began, when the log was open, and at the end.
     pub(super) began: u64,
     pub(super) opened: u64,
@@ -105,7 +106,8 @@ impl Life {
             .open_with(disk.clone())
             .unwrap_or_else(|error| panic!("the log can't be opened: {error}"));
         let opened = schedule::quietly(|| disk.events());
-        ledger.open(&log, &read(&log), (began, opened));
+        let shown = show(&log);
+        ledger.open(&shown, (began, opened));
 
         let mut random = Random::new(plan.seed);
         let mut threads = Vec::new();
@@ -131,7 +133,7 @@ impl Life {
         }
         ledger.enter(&notes);
         ledger.check_reads(&notes);
-        Self { ended: disk.events(), disk, ledger, began, opened }
+        Self { ended: disk.events(), disk, ledger, shown, began, opened }
     }
 
     /// The disk that a crash leaves, and what it must hold.
@@ -144,4 +146,14 @@ impl Life {
         };
         (disk, self.ledger.after(crash))
     }
+}
+
+fn show(log: &Log) -> Shown {
+    schedule::quietly(|| Shown {
+        found: read(log),
+        durable: log.durable().get(),
+        committed: log.committed().get(),
+        tail: log.tail().get(),
+        clean: log.recovery().clean,
+    })
 }

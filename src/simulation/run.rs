@@ -90,13 +90,14 @@ struct Step(String);
 impl Drop for Step {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("  after {}", self.0);
+            eprintln!("  {}", self.0);
         }
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Run {
+    seed: u64,
     scope: Scope,
     counts: Counts,
 }
@@ -104,12 +105,12 @@ pub(super) struct Run {
 impl Run {
     /// Runs from the first member of a schedule.
     pub(super) fn run(seed: u64, scope: Scope) -> Counts {
-        let _step = Step(format!("the beginning of the run with STRATALOG_SEED={seed}"));
-        let mut run = Self { scope, counts: Counts { runs: 1, ..Counts::default() } };
+        let mut run = Self { seed, scope, counts: Counts { runs: 1, ..Counts::default() } };
         let mut random = Random::new(seed);
         let (mut disk, mut ledger) = (FaultStorage::new(), Ledger::default());
         let mut steps = Vec::new();
         for number in 0..scope.lives {
+            let _step = run.step(&format!("life {number}, to be seen again with"), "");
             let plan = Plan::busy(random.next(), scope.operations_max);
             let life = run.live(disk, ledger, &plan);
             run.counts.lives += 1;
@@ -122,10 +123,15 @@ impl Run {
             } else {
                 draw_crash(&mut random, &life)
             };
-            steps.push(Step(format!("life {number} and {crash}")));
+            steps.push(Step(format!("before that, {crash} in life {number}")));
             (disk, ledger) = run.crash(&life, crash);
         }
         run.counts
+    }
+
+    /// A step that says how to come back to it.
+    fn step(&self, what: &str, cut: &str) -> Step {
+        Step(format!("{what} STRATALOG_SEED={} STRATALOG_SEEDS=1 {cut}", self.seed))
     }
 
     fn live(&mut self, disk: FaultStorage, ledger: Ledger, plan: &Plan) -> Life {
@@ -145,6 +151,9 @@ impl Run {
     }
 
     fn crash_everywhere(&mut self, life: &Life, number: u64, seed: u64) {
+        if self.scope.only.is_some_and(|only| only.life == number) {
+            life.disk.history().iter().for_each(|event| println!("{event:?}"));
+        }
         for event in life.began..=life.ended {
             for attempt in 0..=self.scope.power_cuts {
                 let mut random =
@@ -159,7 +168,8 @@ impl Run {
                     0 => Crash::Process { event },
                     _ => Crash::Power { event, seed: random.next() },
                 };
-                let _step = Step(format!("STRATALOG_CUT={number}/{event}/{attempt}:"));
+                let _step =
+                    self.step("the crash", &format!("STRATALOG_CUT={number}/{event}/{attempt}"));
                 let depth = random.one_of(&[0, 0, 0, 1, 1, 3, 5]);
                 self.follow(life, crash, &mut random, depth);
             }
@@ -168,9 +178,15 @@ impl Run {
 
     /// Looks at what a crash leaves, and crashes that.
     fn follow(&mut self, life: &Life, crash: Crash, random: &mut Random, depth: u32) {
-        let _step = Step(format!("{crash}"));
+        let _step = Step(format!("{crash}, and all that was done since"));
+        let plan = Plan::look(random.next());
         let (disk, ledger) = self.crash(life, crash);
-        let next = self.live(disk, ledger, &Plan::look(random.next()));
+        let next = self.live(disk, ledger, &plan);
+        if random.chance(5) {
+            let (disk, ledger) = life.after(crash);
+            let again = self.live(disk, ledger, &plan);
+            assert!(again.shown == next.shown, "opened twice, the log is not the same");
+        }
         let Some(depth) = depth.checked_sub(1) else { return };
         if random.chance(8) {
             for event in next.began..=next.opened {

@@ -79,10 +79,22 @@ struct Member {
     timed_out: bool,
     /// Whether it was unparked since it last parked.
     token: bool,
-    ended: bool,
-    /// Nobody asks for it any more.
-    joined: bool,
+    stage: Stage,
     thread: Option<Thread>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Alive,
+    Ended,
+    /// Ended, and nobody asks for it any more.
+    Joined,
+}
+
+impl Member {
+    fn has_ended(&self) -> bool {
+        self.stage != Stage::Alive
+    }
 }
 
 #[derive(Debug)]
@@ -191,7 +203,7 @@ pub(crate) struct Spawned<T> {
 
 impl<T> Spawned<T> {
     pub(crate) fn is_finished(&self) -> bool {
-        self.schedule.state().members[self.index].ended
+        self.schedule.state().members[self.index].has_ended()
     }
 
     /// Waits for the end of the thread.
@@ -341,8 +353,8 @@ impl State {
 
     /// Gives up the place of a member that has ended, once all behind it are given up.
     fn forget(&mut self, index: usize) {
-        self.members[index].joined = true;
-        while self.members.last().is_some_and(|member| member.joined) {
+        self.members[index].stage = Stage::Joined;
+        while self.members.last().is_some_and(|member| member.stage == Stage::Joined) {
             self.members.pop();
         }
     }
@@ -351,7 +363,7 @@ impl State {
     fn draw(&mut self, me: usize, to_another: bool) -> Option<usize> {
         self.draws += 1;
         self.time += 1_000 + self.random.below(20_000);
-        let live = || self.members.iter().enumerate().filter(|(_, member)| !member.ended);
+        let live = || self.members.iter().enumerate().filter(|(_, member)| !member.has_ended());
         let mut ready: Vec<usize> =
             live().filter(|(_, member)| member.wait.is_none()).map(|(index, _)| index).collect();
         let timed: Vec<usize> = live()
@@ -374,7 +386,7 @@ impl State {
     }
 
     fn who_waits(&self) -> String {
-        let waits = self.members.iter().filter(|member| !member.ended);
+        let waits = self.members.iter().filter(|member| !member.has_ended());
         let waits = waits.map(|member| format!("{} for {:?}", member.name, member.wait));
         format!("nobody can run: {}", waits.collect::<Vec<_>>().join(", "))
     }
@@ -400,8 +412,7 @@ impl Schedule {
             wait: None,
             timed_out: false,
             token: false,
-            ended: false,
-            joined: false,
+            stage: Stage::Alive,
             thread: Some(thread.thread().clone()),
         });
         drop(state);
@@ -462,13 +473,13 @@ impl Membership {
         BUDGET.set(0);
         MEMBERSHIP.set(None);
         let mut state = self.schedule.state();
-        state.members[self.index].ended = true;
+        state.members[self.index].stage = Stage::Ended;
         state.wake(|wait| *wait == Wait::End(self.index));
         if self.index > 0 {
             self.schedule.hand_over(state, self.index, false);
             return result.unwrap_or_else(|panic| resume_unwind(panic));
         }
-        let others = state.members.iter().filter(|member| !member.ended).count();
+        let others = state.members.iter().filter(|member| !member.has_ended()).count();
         let (end, result) = match result {
             Ok(_) if others > 0 => {
                 let why = format!("{others} members outlive the first");

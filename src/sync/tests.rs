@@ -22,7 +22,9 @@ fn order(seed: u64) -> Vec<u64> {
             spawn("member", work).unwrap()
         };
         let members = [member(1), member(2), member(3)];
-        members.into_iter().for_each(|member| member.join().unwrap());
+        for member in members {
+            member.join().unwrap();
+        }
         assert_eq!(turns.load(Ordering::Relaxed), 60);
         seen.lock().clone()
     })
@@ -51,17 +53,19 @@ fn a_lock_excludes_members_that_are_drawn_while_it_is_held() {
                         let mut sum = pair.0.lock();
                         let seen = *sum;
                         pair.2.fetch_add(1, Ordering::Relaxed);
-                        let _beside = pair.1.read();
+                        let beside = pair.1.read();
                         *sum = seen + 1;
                         drop(sum);
-                        drop(_beside);
+                        drop(beside);
                         let _alone = pair.1.write();
                     }
                 };
                 spawn("member", work).unwrap()
             };
             let members: Vec<_> = (0..3).map(work).collect();
-            members.into_iter().for_each(|member| member.join().unwrap());
+            for member in members {
+                member.join().unwrap();
+            }
             assert_eq!(*pair.0.lock(), 30);
         });
     }

@@ -31,10 +31,10 @@ mod failure;
 mod faults;
 #[cfg(all(test, target_os = "linux"))]
 mod full_disk;
-#[cfg(all(test, target_os = "linux"))]
-mod injected;
 #[cfg(test)]
 mod fuzz;
+#[cfg(all(test, target_os = "linux"))]
+mod injected;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! Each clause of the ledger refuses what breaks it.
+
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use super::*;
+
+/// Two records and a batch of two, of 8 bytes each, from address 4144 on: the first durable, the
+/// second committed, the batch in the buffer. Each call took two events.
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.open(&shown(&[], 4144), (0, 1));
+    let payloads = |numbers: &[u8]| numbers.iter().map(|n| Arc::from([*n; 8])).collect();
+    ledger.enter(&[
+        Note::Appended { began: 2, told: 4, at: 4144, payloads: payloads(&[1]) },
+        Note::Durable { told: 4, below: 4145 },
+        Note::Appended { began: 4, told: 6, at: 4168, payloads: payloads(&[2]) },
+        Note::Committed { told: 6, below: 4192 },
+        Note::Appended { began: 6, told: 8, at: 4192, payloads: payloads(&[3, 4]) },
+    ]);
+    ledger
+}
+
+/// What a log shows that holds these numbers, and goes on at `tail`.
+fn shown(numbers: &[u8], tail: u64) -> Shown {
+    let record = |n: &u8| (4144 + 24 * u64::from(*n - 1), vec![*n; 8]);
+    let found = numbers.iter().map(record).collect();
+    Shown { found, durable: tail, committed: tail, tail, clean: false }
+}
+
+/// Why the ledger refuses a log that shows this after a crash.
+fn refusal(crash: Crash, shown: &Shown) -> Option<String> {
+    let mut next = ledger().after(crash);
+    let shown = shown.clone();
+    let panic = catch_unwind(move || next.open(&shown, (0, 1))).err()?;
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    Some(text.or(panic.downcast_ref::<String>().cloned()).unwrap())
+}
+
+fn power(event: u64) -> Crash {
+    Crash::Power { event, seed: 0 }
+}
+
+#[track_caller]
+fn refused(crash: Crash, shown: &Shown, why: &str) {
+    let said = refusal(crash, shown).expect("a refusal");
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn every_prefix_that_keeps_what_was_promised_is_fine() {
+    for found in [&[1][..], &[1, 2], &[1, 2, 3, 4]] {
+        assert_eq!(refusal(power(8), &shown(found, 20480)), None);
+    }
+    assert_eq!(refusal(power(3), &shown(&[], 4144)), None);
+}
+
+#[test]
+fn a_record_that_was_promised_must_be_there() {
+    refused(power(8), &shown(&[], 20480), "lost: 4144");
+    refused(power(4), &shown(&[], 20480), "lost: 4144");
+    assert_eq!(refusal(power(6), &shown(&[1], 20480)), None);
+    refused(Crash::Process { event: 6 }, &shown(&[1], 20480), "lost: 4168");
+    assert_eq!(refusal(Crash::Process { event: 5 }, &shown(&[1], 20480)), None);
+}
+
+#[test]
+fn nothing_else_may_be_there() {
+    refused(power(8), &shown(&[1, 2, 3, 4, 5], 20480), "nobody appended");
+    refused(power(8), &shown(&[1, 3, 4], 20480), "missing or unknown");
+    refused(power(4), &shown(&[1, 2], 20480), "nobody appended");
+    let mut changed = shown(&[1, 2], 20480);
+    changed.found[1].1[7] ^= 1;
+    refused(power(8), &changed, "at 4168: appended 8 bytes");
+}
+
+#[test]
+fn a_batch_is_whole_or_not_there() {
+    refused(power(8), &shown(&[1, 2, 3], 20480), "inside a batch");
+}
+
+#[test]
+fn an_address_is_given_once() {
+    refused(power(8), &shown(&[1], 4200), "goes on at 4200, below 4240");
+    assert_eq!(refusal(power(7), &shown(&[1], 4200)), None, "nobody had heard of it");
+    let mut next = ledger().after(power(8));
+    next.open(&shown(&[1], 20480), (0, 1));
+    let note = Note::Appended { began: 1, told: 2, at: 4240, payloads: vec![Arc::from([1])] };
+    assert!(catch_unwind(move || next.enter(&[note])).is_err());
+}
+
+#[test]
+fn watermarks_are_equal_and_a_closed_log_is_clean() {
+    let uneven = Shown { durable: 4144, ..shown(&[1], 20480) };
+    refused(power(8), &uneven, "equal");
+    let mut closed = ledger();
+    closed.enter(&[Note::Durable { told: 9, below: 4240 }, Note::Closed { told: 9 }]);
+    let mut next = closed.after(power(9));
+    let whole = shown(&[1, 2, 3, 4], 4240);
+    assert!(catch_unwind(move || next.open(&whole, (0, 1))).is_err());
+    closed.after(power(9)).open(&Shown { clean: true, ..shown(&[1, 2, 3, 4], 4240) }, (0, 1));
+}
+
+#[test]
+fn what_an_opened_log_shows_is_promised() {
+    let mut next = ledger().after(power(8));
+    next.open(&shown(&[1, 2], 20480), (0, 5));
+    let mut after = next.after(power(5));
+    assert!(catch_unwind(move || after.open(&shown(&[1], 20480), (0, 1))).is_err());
+    // While it was being opened: all of it, as nothing of it was in a cache only.
+    let mut during = next.after(power(3));
+    assert!(catch_unwind(move || during.open(&shown(&[1], 20480), (0, 1))).is_err());
+
+    // After an end of the process it was; what had been synced stays.
+    let mut next = ledger().after(Crash::Process { event: 6 });
+    next.open(&shown(&[1, 2], 20480), (6, 9));
+    next.after(power(8)).open(&shown(&[1], 20480), (0, 1));
+    let mut after = next.after(power(9));
+    assert!(catch_unwind(move || after.open(&shown(&[1], 20480), (0, 1))).is_err());
+}
+
+#[test]
+fn a_reader_sees_whole_batches_and_all_that_was_committed() {
+    let read = |numbers, committed| {
+        let note = Note::Read { told: 8, committed, found: shown(numbers, 0).found };
+        catch_unwind(move || ledger().check_reads(&[note])).is_ok()
+    };
+    assert!(read(&[1, 2], 4192) && read(&[1, 2, 3, 4], 4192));
+    assert!(!read(&[1], 4192) && !read(&[1, 2, 3], 4192) && !read(&[2], 4144));
+    // What a reader has seen was committed.
+    let mut ledger = ledger();
+    ledger.check_reads(&[Note::Read {
+        told: 8,
+        committed: 0,
+        found: shown(&[1, 2, 3, 4], 0).found,
+    }]);
+    let mut next = ledger.after(Crash::Process { event: 8 });
+    assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
+}
