@@ -48,6 +48,8 @@ mod process;
 #[cfg(test)]
 mod reading;
 #[cfg(all(test, target_os = "linux"))]
+mod reopened;
+#[cfg(all(test, target_os = "linux"))]
 mod strace;
 #[cfg(test)]
 mod tap;
