@@ -69,7 +69,9 @@ fn meet(task: &Task) {
     };
     say("opened");
     let failures = task.work(&log);
-    failures.iter().for_each(|failure| tell("working", failure));
+    for failure in &failures {
+        tell("working", failure);
+    }
     let poisoned = failures.iter().any(|failure| !matches!(failure, Error::NoSpace { .. }));
     if poisoned {
         assert_poisoned(&log);
@@ -113,8 +115,7 @@ pub(crate) fn run(task: &Task, options: &[&str], test: &str, trace: &Path) -> (T
 
 /// The errors that a child told: when, variant, operation, code, path.
 pub(crate) fn errors(told: &Told) -> Vec<[&str; 5]> {
-    let split = |line: &'_ str| line.strip_prefix("error ").map(|rest| rest.len());
-    let lines = told.lines.iter().filter(|line| split(line).is_some());
+    let lines = told.lines.iter().filter(|line| line.starts_with("error "));
     lines
         .map(|line| {
             let mut words = line.splitn(6, ' ').skip(1);
@@ -137,7 +138,7 @@ fn which(random: &mut Random, calls: &str) -> u64 {
 
 struct Fault {
     calls: &'static str,
-    fault: &'static str,
+    outcome: &'static str,
     /// What the log may say has failed, and the system's code.
     ops: &'static [&'static str],
     code: &'static str,
@@ -158,12 +159,12 @@ const FAULTS: [Fault; 8] = [
 
 const fn fault(
     calls: &'static str,
-    fault: &'static str,
+    outcome: &'static str,
     ops: &'static [&'static str],
     code: &'static str,
     may_be_full: bool,
 ) -> Fault {
-    Fault { calls, fault, ops, code, may_be_full }
+    Fault { calls, outcome, ops, code, may_be_full }
 }
 
 /// Checks that what failed was told as it is to be told.
@@ -202,7 +203,7 @@ fn whatever_call_fails_is_told_and_sticks_and_loses_nothing() {
             // Some fail while the log is opened, some later, some for good.
             let nth = which(&mut random, fault.calls);
             let more = if random.chance(25) { "+" } else { "" };
-            let inject = format!("inject={}:{}:when={nth}{more}", fault.calls, fault.fault);
+            let inject = format!("inject={}:{}:when={nth}{more}", fault.calls, fault.outcome);
             let seed = round * 100 + index as u64;
             let writers = if random.chance(40) { 1 } else { 4 };
             let task = Task { seed, writers, calls: 60, directory: log.clone() };
@@ -212,7 +213,7 @@ fn whatever_call_fails_is_told_and_sticks_and_loses_nothing() {
             println!("{inject}, {writers} writers: {:?}", errors(&told));
             check_told(&told, &noted, fault, directory.path());
             let told_any = errors(&told).len() as u64;
-            *failed.entry((fault.calls, fault.fault)).or_default() += told_any.min(1);
+            *failed.entry((fault.calls, fault.outcome)).or_default() += told_any.min(1);
             full += u64::from(errors(&told).iter().any(|error| error[1] == "NoSpace"));
             bystander.look(told.end);
             history.add(told);
@@ -265,13 +266,14 @@ fn interrupted_calls_are_made_again_and_short_ones_carried_on() {
     history.check(&open(&log, false).unwrap());
 }
 
+/// The calls at which a process is killed, as strace names them.
+const CALLS: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "/^rename", "fallocate", "/^unlink"];
+
 #[test]
 fn a_kill_at_any_system_call_loses_nothing() {
     if !can_trace() {
         return;
     }
-    const CALLS: [&str; 6] =
-        ["pwrite64", "fdatasync", "fsync", "/^rename", "fallocate", "/^unlink"];
     let mut random = Random::new(seed("killed at a call"));
     let directory = tempfile::tempdir().unwrap();
     let (log, trace) = (directory.path().join("log"), directory.path().join("trace"));

@@ -17,7 +17,8 @@ mod common;
 mod concurrency;
 #[cfg(test)]
 mod damage;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(test)]
 mod durability;
@@ -27,9 +28,11 @@ mod evidence;
 mod failure;
 #[cfg(test)]
 mod faults;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod full_disk;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod injected;
 #[cfg(test)]
 mod kill;
@@ -39,7 +42,8 @@ mod lockout;
 mod model;
 #[cfg(test)]
 mod no_space;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod oddities;
 #[cfg(test)]
 mod opening;
@@ -47,9 +51,11 @@ mod opening;
 mod process;
 #[cfg(test)]
 mod reading;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod reopened;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod strace;
 #[cfg(test)]
 mod tap;

@@ -34,7 +34,9 @@ fn child_that_reads_a_log() {
             for options in [ReadOptions::new(), ReadOptions::new().copy(true)] {
                 let (records, error) = read(&log.snapshot_with(options));
                 say(&format!("read {}", records.len()));
-                error.iter().for_each(|error| tell("reading", error));
+                if let Some(error) = error {
+                    tell("reading", &error);
+                }
             }
         }
     }
@@ -59,7 +61,9 @@ fn unclean(directory: &Path) -> (PathBuf, BTreeMap<PathBuf, Vec<u8>>, History) {
 fn put_back(log: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     fs::remove_dir_all(log).unwrap();
     fs::create_dir(log).unwrap();
-    files.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
 }
 
 /// Runs the reading child with faults in its calls on the log's own files only.
@@ -67,7 +71,9 @@ fn read_with(log: &Path, trace: &Path, options: &[&str]) -> (Told, String) {
     let mut wrapper = wrapper(trace.to_str().unwrap(), options);
     let paths: Vec<_> = contents(log).into_keys().collect();
     let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
-    paths.iter().for_each(|path| wrapper.extend(["-P", path]));
+    for path in &paths {
+        wrapper.extend(["-P", path]);
+    }
     let task = Task { seed: 0, writers: 0, calls: 0, directory: log.to_owned() };
     let (told, status) = task.start(&wrapper, "reopened::child_that_reads_a_log").finish();
     assert!(status.success() && told.has("end"), "{options:?}: {status}: {:?}", told.lines);
@@ -123,7 +129,7 @@ fn opens_with(log: &Path, trace: &Path, call: &str, fault: &str, nth: u64) -> bo
     let (told, status) = without_hanging("a child", || child.finish());
     let noted = fs::read_to_string(trace).unwrap();
     let fired = noted.contains("(INJECTED)") || !status.success();
-    assert!(status.success() == !noted.contains("killed by SIGKILL"), "{inject}: {:?}", told.lines);
+    assert_ne!(status.success(), noted.contains("killed by SIGKILL"), "{inject}: {:?}", told.lines);
     for [when, variant, _, code, path] in errors(&told) {
         assert_eq!([when, variant, code], ["opening", "Io", "5"], "{inject}: {path}");
     }
