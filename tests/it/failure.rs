@@ -101,10 +101,13 @@ fn a_failure_of_making_a_segment_known_poisons_for_good() {
     fails_for_good(|event| event.call == Call::Rename, Op::Rename, ErrorKind::Other);
 }
 
+/// Whether a call is one of those that are to fail.
+type Applies = fn(&Event) -> bool;
+
 /// Fails every call that makes a segment known, but not before all other threads wait for it.
 #[derive(Debug, Default)]
 struct Awaited {
-    fails: OnceLock<(Log, fn(&Event) -> bool)>,
+    fails: OnceLock<(Log, Applies)>,
     failed: AtomicU64,
 }
 
@@ -125,7 +128,7 @@ impl Watch for Awaited {
     }
 }
 
-fn appenders_meet_a_failing(applies: fn(&Event) -> bool) {
+fn appenders_meet_a_failing(applies: Applies) {
     let watch = Arc::new(Awaited::default());
     let log = tiny().open_with(Tap::new(MemoryStorage::new(), watch.clone())).unwrap();
     log.append(b"first").unwrap();
@@ -140,7 +143,7 @@ fn appenders_meet_a_failing(applies: fn(&Event) -> bool) {
 
 #[test]
 fn a_segment_that_could_not_be_made_known_is_not_made_again_by_another_thread() {
-    let calls: [fn(&Event) -> bool; 3] = [
+    let calls: [Applies; 3] = [
         |event| event.call == Call::SyncDirectory,
         |event| event.call == Call::Rename,
         |event| event.call == Call::Sync && event.name == "control",

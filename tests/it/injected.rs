@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
-use stratalog::{Error, Log, ReadOptions};
+use stratalog::{Error, Log};
 
 use super::bystander::Bystander;
 use super::common::{Random, Tag, number, read, seed, without_hanging};
 use super::process::{History, SEGMENT, Task, Told, acknowledge, open, say};
 use super::strace::{can_trace, wrapper};
 
-const MEETS_A_FAULT: &str = "injected::child_that_meets_a_fault";
+pub(crate) const MEETS_A_FAULT: &str = "injected::child_that_meets_a_fault";
 
 /// Tells the parent of an error: when, its variant, what the system said, and the file.
-fn tell(when: &str, error: &Error) {
+pub(crate) fn tell(when: &str, error: &Error) {
     let (variant, op, path) = match error {
         Error::Io { op, path, .. } => ("Io", Some(*op), path),
         Error::Poisoned { op, path, .. } => ("Poisoned", Some(*op), path),
@@ -69,7 +69,9 @@ fn meet(task: &Task) {
     };
     say("opened");
     let failures = task.work(&log);
-    failures.iter().for_each(|failure| tell("working", failure));
+    for failure in &failures {
+        tell("working", failure);
+    }
     let poisoned = failures.iter().any(|failure| !matches!(failure, Error::NoSpace { .. }));
     if poisoned {
         assert_poisoned(&log);
@@ -102,7 +104,7 @@ fn child_that_meets_a_fault() {
 }
 
 /// Runs a child under strace to its end; returns what it told and what strace noted.
-fn run(task: &Task, options: &[&str], test: &str, trace: &Path) -> (Told, String) {
+pub(crate) fn run(task: &Task, options: &[&str], test: &str, trace: &Path) -> (Told, String) {
     let wrapper = wrapper(trace.to_str().unwrap(), options);
     let child = task.start(&wrapper, test);
     let (told, status) = without_hanging("a child", || child.finish());
@@ -112,9 +114,8 @@ fn run(task: &Task, options: &[&str], test: &str, trace: &Path) -> (Told, String
 }
 
 /// The errors that a child told: when, variant, operation, code, path.
-fn errors(told: &Told) -> Vec<[&str; 5]> {
-    let split = |line: &'_ str| line.strip_prefix("error ").map(|rest| rest.len());
-    let lines = told.lines.iter().filter(|line| split(line).is_some());
+pub(crate) fn errors(told: &Told) -> Vec<[&str; 5]> {
+    let lines = told.lines.iter().filter(|line| line.starts_with("error "));
     lines
         .map(|line| {
             let mut words = line.splitn(6, ' ').skip(1);
@@ -137,7 +138,7 @@ fn which(random: &mut Random, calls: &str) -> u64 {
 
 struct Fault {
     calls: &'static str,
-    fault: &'static str,
+    outcome: &'static str,
     /// What the log may say has failed, and the system's code.
     ops: &'static [&'static str],
     code: &'static str,
@@ -158,12 +159,12 @@ const FAULTS: [Fault; 8] = [
 
 const fn fault(
     calls: &'static str,
-    fault: &'static str,
+    outcome: &'static str,
     ops: &'static [&'static str],
     code: &'static str,
     may_be_full: bool,
 ) -> Fault {
-    Fault { calls, fault, ops, code, may_be_full }
+    Fault { calls, outcome, ops, code, may_be_full }
 }
 
 /// Checks that what failed was told as it is to be told.
@@ -202,7 +203,7 @@ fn whatever_call_fails_is_told_and_sticks_and_loses_nothing() {
             // Some fail while the log is opened, some later, some for good.
             let nth = which(&mut random, fault.calls);
             let more = if random.chance(25) { "+" } else { "" };
-            let inject = format!("inject={}:{}:when={nth}{more}", fault.calls, fault.fault);
+            let inject = format!("inject={}:{}:when={nth}{more}", fault.calls, fault.outcome);
             let seed = round * 100 + index as u64;
             let writers = if random.chance(40) { 1 } else { 4 };
             let task = Task { seed, writers, calls: 60, directory: log.clone() };
@@ -212,7 +213,7 @@ fn whatever_call_fails_is_told_and_sticks_and_loses_nothing() {
             println!("{inject}, {writers} writers: {:?}", errors(&told));
             check_told(&told, &noted, fault, directory.path());
             let told_any = errors(&told).len() as u64;
-            *failed.entry((fault.calls, fault.fault)).or_default() += told_any.min(1);
+            *failed.entry((fault.calls, fault.outcome)).or_default() += told_any.min(1);
             full += u64::from(errors(&told).iter().any(|error| error[1] == "NoSpace"));
             bystander.look(told.end);
             history.add(told);
@@ -265,136 +266,14 @@ fn interrupted_calls_are_made_again_and_short_ones_carried_on() {
     history.check(&open(&log, false).unwrap());
 }
 
-/// All files of a directory with their contents.
-fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = fs::read_dir(directory).unwrap();
-    entries
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .collect()
-}
-
-/// The child: opens the log and reads all of it, in two ways. As a test of its own it does nothing.
-#[test]
-fn child_that_reads_a_log() {
-    let Some(task) = Task::given() else { return };
-    match open(&task.directory, false) {
-        Err(error) => tell("opening", &error),
-        Ok(log) => {
-            for options in [ReadOptions::new(), ReadOptions::new().copy(true)] {
-                let (records, error) = read(&log.snapshot_with(options));
-                say(&format!("read {}", records.len()));
-                error.iter().for_each(|error| tell("reading", error));
-            }
-        }
-    }
-    say("end");
-}
-
-/// A log that was killed, what it holds, and the options that make strace touch its files alone.
-fn unclean(directory: &Path) -> (PathBuf, BTreeMap<PathBuf, Vec<u8>>, History) {
-    let (live, log) = (directory.join("live"), directory.join("log"));
-    let task = Task { seed: 3, writers: 1, calls: 200, directory: live.clone() };
-    let mut child = task.start(&[], MEETS_A_FAULT);
-    while child.told.acks < 60 && child.hear() {}
-    child.kill();
-    let (told, _) = child.finish();
-    fs::rename(&live, &log).unwrap();
-    let mut history = History::default();
-    history.add(told);
-    let before = contents(&log);
-    (log, before, history)
-}
-
-fn put_back(log: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
-    fs::remove_dir_all(log).unwrap();
-    fs::create_dir(log).unwrap();
-    files.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
-}
-
-/// Runs the reading child with faults in its calls on the log's own files only.
-fn read_with(log: &Path, trace: &Path, options: &[&str]) -> (Told, String) {
-    let mut wrapper = wrapper(trace.to_str().unwrap(), options);
-    let paths: Vec<_> = contents(log).into_keys().collect();
-    let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
-    paths.iter().for_each(|path| wrapper.extend(["-P", path]));
-    let task = Task { seed: 0, writers: 0, calls: 0, directory: log.to_owned() };
-    let (told, status) = task.start(&wrapper, "injected::child_that_reads_a_log").finish();
-    assert!(status.success() && told.has("end"), "{options:?}: {status}: {:?}", told.lines);
-    (told, fs::read_to_string(trace).unwrap())
-}
-
-#[test]
-fn a_log_whose_opening_meets_a_failing_read_is_untouched() {
-    if !can_trace() {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let trace = directory.path().join("trace");
-    let (log, before, mut history) = unclean(directory.path());
-    let (mut failed, mut untouched) = (0, 0);
-    for nth in 1.. {
-        put_back(&log, &before);
-        let inject = format!("inject=pread64:error=EIO:when={nth}");
-        let options = ["trace=pread64,pwrite64,/^rename,/^unlink", &inject];
-        let (told, noted) = read_with(&log, &trace, &options);
-        let errors = errors(&told);
-        if !noted.contains("(INJECTED)") {
-            assert!(errors.is_empty() && nth > 5, "{errors:?} at {nth}");
-            break;
-        }
-        for [_, variant, op, code, _] in &errors {
-            assert_eq!([*variant, *op, *code], ["Io", "Read", "5"], "{errors:?}");
-        }
-        failed += u64::from(!errors.is_empty());
-        let changing = ["pwrite64(", "rename", "unlink"];
-        let changed = noted.lines().any(|line| changing.iter().any(|call| line.contains(call)));
-        if errors.iter().any(|error| error[0] == "opening") && !changed {
-            assert!(contents(&log) == before, "read {nth} failed, and the files have changed");
-            untouched += 1;
-        }
-        history.check(&open(&log, false).unwrap());
-    }
-    println!("{failed} openings failed, {untouched} of them before anything was changed");
-    assert!(untouched > 0 && failed >= untouched);
-}
-
-#[test]
-fn a_map_that_fails_is_read_by_copying() {
-    if !can_trace() {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let trace = directory.path().join("trace");
-    let (log, before, mut history) = unclean(directory.path());
-    history.check(&open(&log, false).unwrap());
-    let all = format!("read {}", history.kept.len());
-    for fault in ["mmap:error=ENOMEM", "mmap:error=EIO"] {
-        put_back(&log, &before);
-        let inject = format!("inject={fault}");
-        let (told, noted) = read_with(&log, &trace, &["trace=mmap", &inject]);
-        assert!(noted.contains("(INJECTED)"), "{noted}");
-        assert!(told.has(&all) && errors(&told).is_empty(), "{all}: {:?}", told.lines);
-    }
-    // Populating a map is what tells of a failing disk. Its call names no file.
-    let task = Task { seed: 0, writers: 0, calls: 0, directory: log.clone() };
-    for fault in ["madvise:error=EIO", "madvise:error=EFAULT", "madvise:error=EINVAL"] {
-        put_back(&log, &before);
-        let inject = format!("inject={fault}");
-        let options = ["trace=madvise", &inject];
-        let (told, noted) = run(&task, &options, "injected::child_that_reads_a_log", &trace);
-        assert!(noted.contains("MADV_POPULATE_READ") || noted.contains("0x16"), "{noted}");
-        assert!(told.has(&all) && errors(&told).is_empty(), "{all}: {:?}", told.lines);
-    }
-}
+/// The calls at which a process is killed, as strace names them.
+const CALLS: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "/^rename", "fallocate", "/^unlink"];
 
 #[test]
 fn a_kill_at_any_system_call_loses_nothing() {
     if !can_trace() {
         return;
     }
-    const CALLS: [&str; 6] =
-        ["pwrite64", "fdatasync", "fsync", "/^rename", "fallocate", "/^unlink"];
     let mut random = Random::new(seed("killed at a call"));
     let directory = tempfile::tempdir().unwrap();
     let (log, trace) = (directory.path().join("log"), directory.path().join("trace"));

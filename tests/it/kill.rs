@@ -14,7 +14,7 @@ use stratalog::{Log, Lsn, Options};
 
 use super::bystander::Bystander;
 use super::common::{Random, Tag, number, records, seed};
-use super::process::{History, Task, Told, end_of, open, say};
+use super::process::{History, Task, Told, open, say};
 
 const WRITERS: u32 = 8;
 
@@ -133,8 +133,7 @@ fn a_kill_at_any_time_of_recovering_a_long_tail_loses_nothing() {
     let [live, tail, work, checked] =
         ["live", "tail", "work", "checked"].map(|name| directory.path().join(name));
     let history = long_tail(&live, &tail);
-    let (last, payload) = history.kept.last_key_value().unwrap();
-    let end = end_of(last.get(), payload);
+    let end = history.end();
     copy(&tail, &work);
     let started = Instant::now();
     drop(open_long(&work).unwrap());

@@ -17,7 +17,8 @@ mod common;
 mod concurrency;
 #[cfg(test)]
 mod damage;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(test)]
 mod durability;
@@ -29,11 +30,13 @@ mod evidence;
 mod failure;
 #[cfg(test)]
 mod faults;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]
 mod fuzz;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod injected;
 #[cfg(test)]
 mod kill;
@@ -43,7 +46,8 @@ mod lockout;
 mod model;
 #[cfg(test)]
 mod no_space;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod oddities;
 #[cfg(test)]
 mod opening;
@@ -51,7 +55,11 @@ mod opening;
 mod process;
 #[cfg(test)]
 mod reading;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod reopened;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod strace;
 #[cfg(test)]
 mod tap;

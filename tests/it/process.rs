@@ -257,6 +257,11 @@ impl History {
         }
     }
 
+    /// Where the last of it ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.kept.last_key_value().map_or(0, |(lsn, payload)| end_of(lsn.get(), payload))
+    }
+
     /// Checks that an opened log holds all of it, and takes over what else it holds.
     pub(crate) fn check(&mut self, log: &Log) {
         let seen = records(log);
