@@ -25,17 +25,21 @@ pub(crate) struct Plan {
     pub(crate) sessions: u32,
     pub(crate) writers: u32,
     pub(crate) calls: u32,
+    /// Few calls sync, so that much is committed and not durable, over whole segments.
+    pub(crate) is_lazy: bool,
 }
 
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let is_lazy = random.chance(30);
         Self {
             seed,
             options: some_options(&mut random),
             sessions: 1 + random.below(3) as u32,
             writers: 1 + random.below(4) as u32,
-            calls: 40 + random.below(100) as u32,
+            calls: 40 + random.below(if is_lazy { 300 } else { 100 }) as u32,
+            is_lazy,
         }
     }
 }
@@ -70,6 +74,7 @@ pub(crate) fn run(mounted: &Mounted, plan: &Plan) -> Result<History, String> {
             scope.spawn(|| disturb(mounted, plan.seed, &stop));
             let start = |writer| {
                 let writer = Writer::new(session * plan.writers + writer, plan.seed, device);
+                let writer = if plan.is_lazy { writer.lazy() } else { writer };
                 let log = log.clone();
                 scope.spawn(move || writer.work(&log, plan.calls, || false, || false))
             };
