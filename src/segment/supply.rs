@@ -173,8 +173,14 @@ impl Supply {
         }
     }
 
-    /// Prepares a spare if there are fewer than wanted. True if one was made.
-    pub(crate) fn keep_spares(&self, control: &Control, durable: u64) -> Result<bool> {
+    /// Prepares a spare if there are fewer than wanted; leaves most of its zeros for later if there
+    /// is a `hurry`. True if one was made.
+    pub(crate) fn keep_spares(
+        &self,
+        control: &Control,
+        durable: u64,
+        hurry: impl Fn() -> bool,
+    ) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
@@ -182,7 +188,7 @@ impl Supply {
                 return Ok(false);
             }
         }
-        self.prepare_one(control, durable, || !self.hurry.load(Ordering::Relaxed))?;
+        self.prepare_one(control, durable, || !self.hurry.load(Ordering::Relaxed) && !hurry())?;
         Ok(true)
     }
 
@@ -191,7 +197,7 @@ impl Supply {
     pub(crate) fn fill_ahead(&self, protocol: &Protocol) -> Result<bool> {
         let mut state = self.state.lock();
         let Some(segment) = state.newest.clone() else { return Ok(false) };
-        if state.filled >= segment.frames_end() {
+        if state.closed || state.filled >= segment.frames_end() {
             return Ok(false);
         }
         let to = next_step(segment.base, state.filled).min(segment.frames_end());
