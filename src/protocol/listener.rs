@@ -20,7 +20,11 @@ use crate::protocol::{Protocol, Stopped};
 /// What became of waiting: the watermark that was reached.
 pub(crate) type Outcome = Result<u64, Stopped>;
 
+#[cfg(not(stratalog_loom))]
 pub(crate) type Callback = Box<dyn FnOnce(Outcome) + Send>;
+/// What loom's models share is not `Sync`, and need not be.
+#[cfg(stratalog_loom)]
+pub(crate) type Callback = Box<dyn FnOnce(Outcome)>;
 
 pub(crate) enum Listener {
     Waker(Waker),

@@ -38,7 +38,9 @@ mod watermark;
 
 pub(crate) use commit::Run;
 pub(crate) use layout::Extent;
-pub(crate) use listener::{Outcome, Place, Polled, call};
+#[cfg(not(stratalog_loom))]
+pub(crate) use listener::call;
+pub(crate) use listener::{Outcome, Place, Polled};
 use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;

@@ -105,7 +105,7 @@ impl Protocol {
 
     /// Leads: syncs what is committed, for itself and one round more. The caller has taken the sync
     /// lead.
-    fn lead_sync<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+    pub(super) fn lead_sync<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
         let guard = Unwinding(self);
         let mut rounds = 0;
         loop {
