@@ -8,14 +8,15 @@ use super::*;
 /// What is committed after the leader's last look has no leader until the leader wakes its waiter.
 #[test]
 fn a_sync_leader_that_is_let_go_wakes_who_is_not_covered() {
-    model(|| {
-        let log = Log::syncing(START + 24);
-        let leader = Arc::clone(&log);
-        let thread = thread::spawn(move || leader.protocol.lead_sync(&leader.disk).unwrap());
+    bounded(3, || {
+        let log = Log::syncing(START + 48);
+        log.protocol.committed.advance(START + 24);
         // As a listener does, which makes the leader go round once more.
         log.protocol.sync_lead.touch();
-        log.protocol.committed.advance(START + 24);
-        log.sync_until(START + 24).unwrap();
+        let leader = Arc::clone(&log);
+        let thread = thread::spawn(move || leader.protocol.lead_sync(&leader.disk).unwrap());
+        log.protocol.committed.advance(START + 48);
+        log.sync_until(START + 48).unwrap();
         thread.join().unwrap();
     });
 }
