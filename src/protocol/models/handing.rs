@@ -13,10 +13,12 @@ fn a_sync_leader_that_is_let_go_wakes_who_is_not_covered() {
         log.protocol.committed.advance(START + 24);
         // As a listener does, which makes the leader go round once more.
         log.protocol.sync_lead.touch();
-        let leader = Arc::clone(&log);
-        let thread = thread::spawn(move || leader.protocol.lead_sync(&leader.disk).unwrap());
-        log.protocol.committed.advance(START + 48);
-        log.sync_until(START + 48).unwrap();
+        let other = Arc::clone(&log);
+        let thread = thread::spawn(move || {
+            other.protocol.committed.advance(START + 48);
+            other.sync_until(START + 48).unwrap();
+        });
+        log.protocol.lead_sync(&log.disk).unwrap();
         thread.join().unwrap();
     });
 }
