@@ -87,13 +87,20 @@ impl Cut {
         cuts
     }
 
-    /// A cut on either side of every flush: everything unflushed is lost, or any part of it.
+    /// Cuts on either side of every flush: several where several pages are at stake.
     pub(crate) fn every(recording: &Recording, random: &mut Random) -> Vec<Self> {
         let mut cuts = Vec::new();
+        let mut unflushed = 0;
         for (at, entry) in recording.entries.iter().enumerate() {
-            if matches!(entry, Entry::Flush) {
-                cuts.push(Self { at, manner: Manner::some(random), seed: random.next() });
-                cuts.push(Self { at: at + 1, manner: Manner::Nothing, seed: 0 });
+            match entry {
+                Entry::Write(_, bytes) => unflushed += bytes.len(),
+                Entry::Flush => {
+                    for _ in 0..if unflushed > PAGE_BYTES { 4 } else { 1 } {
+                        cuts.push(Self { at, manner: Manner::some(random), seed: random.next() });
+                    }
+                    cuts.push(Self { at: at + 1, manner: Manner::Nothing, seed: 0 });
+                    unflushed = 0;
+                }
             }
         }
         cuts
@@ -105,8 +112,8 @@ impl Manner {
         match random.below(10) {
             0 => Self::Nothing,
             1 => Self::Everything,
-            2..4 => Self::Prefix,
-            4..6 => Self::Gap,
+            2 => Self::Prefix,
+            3..6 => Self::Gap,
             6..8 => Self::Pages,
             _ => Self::Sectors,
         }
