@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use stratalog::storage::MemoryStorage;
 use stratalog::{Error, Log, Op};
 
 use super::common::{Records, filled, read, records, tiny, without_hanging};
