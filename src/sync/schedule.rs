@@ -202,6 +202,10 @@ pub(crate) struct Spawned<T> {
 }
 
 impl<T> Spawned<T> {
+    pub(crate) fn thread(&self) -> &Thread {
+        self.thread.thread()
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.schedule.state().members[self.index].has_ended()
     }
