@@ -338,7 +338,6 @@ impl Parked {
 }
 
 fn membership() -> Option<Membership> {
-    // A thread local is gone while a thread ends.
     MEMBERSHIP.try_with(|membership| membership.borrow().clone()).ok().flatten()
 }
 
