@@ -37,18 +37,24 @@ impl Plan {
     pub(super) fn busy(seed: u64, operations_max: u64) -> Self {
         let mut random = Random::new(seed);
         let segment_bytes = random.one_of(&[16, 16, 16, 16, 20, 32]) << 10;
+        let of_batches = random.chance(20);
         let mut options = Options::new();
         options
             .segment_bytes(segment_bytes)
-            .write_buffer_bytes(random.one_of(&[4, 4, 4, 8, 32, 64]) << 10)
+            .write_buffer_bytes(
+                random.one_of(if of_batches { &[32, 64] } else { &[4, 4, 4, 8] }) << 10,
+            )
             .background(random.chance(60));
         if random.chance(10) {
             options.commit_delay(Duration::from_micros(50));
         }
         let mut threads = Vec::new();
-        for _ in 0..=random.below(4) {
+        for number in 0..=random.below(4) {
             let count = 1 + random.below(operations_max);
-            let draw = |_| Operation::draw(&mut random, segment_bytes);
+            let draw = |_| match of_batches {
+                true => Operation::draw_of_batches(&mut random, segment_bytes, number > 0),
+                false => Operation::draw(&mut random, segment_bytes),
+            };
             threads.push((0..count).map(draw).collect::<Vec<_>>());
         }
         if random.chance(10) {

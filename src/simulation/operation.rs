@@ -51,6 +51,21 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// What meets a batch half-way, if there is a way: batches of several pieces, by one thread, and
+    /// looks at what is committed, by others.
+    pub(super) fn draw_of_batches(random: &mut Random, segment_bytes: u64, looks: bool) -> Self {
+        match (looks, random.below(10)) {
+            (true, 0..=4) => Self::Look,
+            (true, 5..=6) => Self::Sync,
+            (true, 7..=8) => Self::Read,
+            (true, _) => Self::AppendDurable(8),
+            (false, 0..=7) => Self::Batch(full_sizes(random, segment_bytes)),
+            (false, _) => Self::AppendBuffered(size(random, segment_bytes)),
+        }
+    }
+}
+
 /// The size of a payload: mostly small, sometimes beyond half of the smallest ring, sometimes all
 /// that fits in a segment.
 fn size(random: &mut Random, segment_bytes: u64) -> usize {
@@ -67,13 +82,11 @@ fn size(random: &mut Random, segment_bytes: u64) -> usize {
 
 /// The sizes of a batch that fits in a segment.
 fn sizes(random: &mut Random, segment_bytes: u64) -> Vec<usize> {
-    let room = max_record_bytes(segment_bytes) + FRAME_HEADER_BYTES;
-    let count = 1 + random.below(8);
     if random.chance(15) {
-        let each = room / count - FRAME_HEADER_BYTES - 8 - random.below(8);
-        return vec![usize::try_from(each).unwrap(); usize::try_from(count).unwrap()];
+        return full_sizes(random, segment_bytes);
     }
-    let mut left = room;
+    let count = 1 + random.below(8);
+    let mut left = max_record_bytes(segment_bytes) + FRAME_HEADER_BYTES;
     let sizes = (0..count).map(|_| size(random, segment_bytes).min(3000));
     let fits = |size: &usize| {
         let need = frame_bytes(u32::try_from(*size).unwrap());
@@ -81,6 +94,14 @@ fn sizes(random: &mut Random, segment_bytes: u64) -> Vec<usize> {
         left > 0
     };
     sizes.take_while(fits).collect()
+}
+
+/// The sizes of a batch that nearly fills a segment.
+fn full_sizes(random: &mut Random, segment_bytes: u64) -> Vec<usize> {
+    let room = max_record_bytes(segment_bytes) + FRAME_HEADER_BYTES;
+    let count = 1 + random.below(8);
+    let each = room / count - FRAME_HEADER_BYTES - 8 - random.below(8);
+    vec![usize::try_from(each).unwrap(); usize::try_from(count).unwrap()]
 }
 
 /// A thread that uses a log.

@@ -170,7 +170,11 @@ impl Run {
                 };
                 let _step =
                     self.step("the crash", &format!("STRATALOG_CUT={number}/{event}/{attempt}"));
-                let depth = random.one_of(&[0, 0, 0, 1, 1, 3, 5]);
+                // What the cache alone holds is lost in what follows, if it is.
+                let depth = match crash {
+                    Crash::Process { .. } => random.one_of(&[1, 1, 1, 3]),
+                    Crash::Power { .. } => random.one_of(&[0, 0, 0, 1, 1, 3, 5]),
+                };
                 self.follow(life, crash, &mut random, depth);
             }
         }
@@ -188,7 +192,8 @@ impl Run {
             assert!(again.shown == next.shown, "opened twice, the log is not the same");
         }
         let Some(depth) = depth.checked_sub(1) else { return };
-        if random.chance(8) {
+        let all_percent = if matches!(crash, Crash::Process { .. }) { 25 } else { 8 };
+        if random.chance(all_percent) {
             for event in next.began..=next.opened {
                 let crash = Crash::Power { event, seed: random.next() };
                 self.follow(&next, crash, random, depth.min(1));

@@ -45,7 +45,7 @@ fn run_seeds(test: &str, seeds: u64, scope: Scope) {
 fn short_lives_survive_a_crash_at_every_event() {
     let scope =
         Scope { lives: 4, operations_max: 5, events_percent: 100, power_cuts: 2, only: None };
-    run_seeds("short lives", 20, scope);
+    run_seeds("short lives", 25, scope);
 }
 
 #[test]

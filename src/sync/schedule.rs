@@ -205,6 +205,7 @@ impl<T> Spawned<T> {
     pub(crate) fn thread(&self) -> &Thread {
         self.thread.thread()
     }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.schedule.state().members[self.index].has_ended()
     }
@@ -337,7 +338,6 @@ impl Parked {
 }
 
 fn membership() -> Option<Membership> {
-    // A thread local is gone while a thread ends.
     MEMBERSHIP.try_with(|membership| membership.borrow().clone()).ok().flatten()
 }
 
