@@ -18,13 +18,13 @@ mod damage;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
-mod evidence;
-#[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod lookahead;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -35,3 +35,5 @@ mod opening;
 mod reading;
 #[cfg(test)]
 mod tap;
+#[cfg(test)]
+mod torn;
