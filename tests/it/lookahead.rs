@@ -49,6 +49,15 @@ fn nothing_in_a_torn_tail_is_taken_for_proof_but_proof() {
     }
 }
 
+/// Bounds in seconds are for optimised code, on demand.
+fn is_asked_for() -> bool {
+    let asked = super::common::number("STRATALOG_SECONDS").is_some_and(|value| value > 0);
+    if !asked {
+        println!("skipped: STRATALOG_SECONDS=1 asks for it, scripts/lookahead.sh does");
+    }
+    asked
+}
+
 /// A time that other processes have little part in: what this thread has computed, where the system
 /// tells; what has passed, elsewhere.
 fn now(begin: Instant) -> Duration {
@@ -69,8 +78,10 @@ fn timed<T>(mut work: impl FnMut() -> T) -> Duration {
 }
 
 #[test]
-#[ignore = "a bound in seconds, for optimised code on a machine that has nothing else to do"]
 fn a_search_of_64_mib_of_anything_takes_less_than_half_a_second() {
+    if !is_asked_for() {
+        return;
+    }
     let salt = Salt::new(&ID);
     let mut slow = Vec::new();
     for (what, bytes) in contents(SEGMENT_BYTES) {
@@ -85,8 +96,10 @@ fn a_search_of_64_mib_of_anything_takes_less_than_half_a_second() {
 }
 
 #[test]
-#[ignore = "a bound in seconds, for optimised code on a machine that has nothing else to do"]
 fn a_log_with_a_torn_segment_of_anything_opens_in_less_than_half_a_second() {
+    if !is_asked_for() {
+        return;
+    }
     let mut slow = Vec::new();
     let size = SEGMENT_BYTES - 16384;
     for (what, bytes) in contents(size) {
