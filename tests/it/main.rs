@@ -27,8 +27,6 @@ mod durability;
 #[cfg(test)]
 mod every_fault;
 #[cfg(test)]
-mod evidence;
-#[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod faults;
@@ -44,6 +42,8 @@ mod injected;
 mod kill;
 #[cfg(test)]
 mod lockout;
+#[cfg(test)]
+mod lookahead;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -65,3 +65,5 @@ mod reopened;
 mod strace;
 #[cfg(test)]
 mod tap;
+#[cfg(test)]
+mod torn;
