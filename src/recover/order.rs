@@ -82,7 +82,8 @@ fn is_abandoned(file: &SegmentFile, state: &ControlState) -> bool {
     let in_cut = state.cut.is_some_and(|cut| cut.segment < file.base && file.base < cut.fresh);
     let never_offered = file.base >= state.next_base
         && (file.trouble.is_some() || (file.link().is_none() && file.sealed.is_none()));
-    let given_up =
-        file.base < state.next_base && state.newest.is_none_or(|newest| newest < file.base);
+    // The segment that a cut ended stays, whatever the slot says of the newest.
+    let newest = state.newest.max(state.cut.map(|cut| cut.segment));
+    let given_up = file.base < state.next_base && newest.is_none_or(|newest| newest < file.base);
     in_cut || never_offered || given_up
 }
