@@ -5,6 +5,8 @@
 
 mod close;
 mod info;
+#[cfg(test)]
+mod interpreted;
 mod maintenance;
 mod open;
 mod stats;
