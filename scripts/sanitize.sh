@@ -15,11 +15,13 @@ case $kind in
 thread)
   arguments+=(-Zbuild-std)
   # The kept disks of the fuzzers and the sweeps of damage have one thread, and take long.
-  filters=(append:: log:: protocol:: segment:: storage:: read:: concurrency:: failure:: closing:: model:: reading::)
+  filters=(append:: log:: protocol:: segment:: storage:: read::
+    concurrency:: failure:: closing:: model:: reading::)
   export TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/scripts/tsan-suppressions.txt ${TSAN_OPTIONS:-}"
   ;;
 address)
-  filters=(append:: log:: protocol:: segment:: storage:: read:: recover:: concurrency:: failure:: closing:: model:: reading:: opening:: fuzz::)
+  filters=(append:: log:: protocol:: segment:: storage:: read:: recover::
+    concurrency:: failure:: closing:: model:: reading:: opening:: fuzz::)
   export ASAN_OPTIONS="detect_leaks=1 ${ASAN_OPTIONS:-}"
   ;;
 *)
