@@ -6,6 +6,8 @@
 mod asynchronous;
 mod close;
 mod info;
+#[cfg(test)]
+mod interpreted;
 mod maintenance;
 mod open;
 mod stats;

@@ -80,7 +80,8 @@ impl Order {
 /// knows; what is in it may know better, so it has to be accounted for.
 fn is_abandoned(file: &SegmentFile, state: &ControlState) -> bool {
     let in_cut = state.cut.is_some_and(|cut| cut.segment < file.base && file.base < cut.fresh);
-    let given_up =
-        file.base < state.next_base && state.newest.is_none_or(|newest| newest < file.base);
+    // The segment that a cut ended stays, whatever the slot says of the newest.
+    let newest = state.newest.max(state.cut.map(|cut| cut.segment));
+    let given_up = file.base < state.next_base && newest.is_none_or(|newest| newest < file.base);
     in_cut || given_up
 }
