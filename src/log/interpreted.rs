@@ -113,7 +113,9 @@ fn append_beside_reading(background: bool) {
             }
         })
     };
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     ended.store(true, Ordering::Release);
     reader.join().unwrap();
     for writer in [1, 2] {

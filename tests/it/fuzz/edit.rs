@@ -189,7 +189,7 @@ fn block_word(image: &mut Image, input: &mut Input<'_>) {
     let at = 8 + input.below(16) * 8;
     let change = match input.byte() {
         128 => input.word(),
-        near => (u64::from(near) << 56) as i64 as u64 >> 56 << 3,
+        near => u64::from(near) << 3,
     };
     let add = input.byte() & 1 == 1;
     let Some((block, salt)) = block(image, &name, last, &id) else { return };

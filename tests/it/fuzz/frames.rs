@@ -26,7 +26,7 @@ fn lengths(area: &[u8], offset: usize) -> Option<(usize, usize)> {
     let len = number(&header[4..8]) as usize;
     let in_range = match (header[8], header[9]) {
         (1, 0 | 1) => true,
-        (2, 0) => len % 8 == 0,
+        (2, 0) => len.is_multiple_of(8),
         (3, 0) => len == 32,
         _ => false,
     };

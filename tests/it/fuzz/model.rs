@@ -345,12 +345,11 @@ impl<'a> Model<'a> {
         let kept: BTreeMap<_, _> = self.kept.iter().cloned().collect();
         for lsn in self.ever.keys() {
             let found = snapshot.get(*lsn).map(|record| record.payload());
-            match kept.get(lsn) {
-                Some(payload) => assert_eq!(found.unwrap(), payload),
-                None => {
-                    assert!(found.is_err(), "{lsn} was lost and is there");
-                    self.reached.insert("pending lost");
-                }
+            if let Some(payload) = kept.get(lsn) {
+                assert_eq!(found.unwrap(), payload);
+            } else {
+                assert!(found.is_err(), "{lsn} was lost and is there");
+                self.reached.insert("pending lost");
             }
         }
     }

@@ -53,7 +53,9 @@ fn frames(input: &mut Input<'_>) -> Reached {
         format::next_valid(&area, start, from, Salt::new(&id));
         return Reached::from(["beyond all addresses"]);
     }
-    seals.into_iter().for_each(|offset| seal(&mut area, start, offset, &id));
+    for offset in seals {
+        seal(&mut area, start, offset, &id);
+    }
     let mut reached = Reached::new();
     check_each_step(&area, start, from, above, &id, &mut reached);
     check_scan(&area, start, from, until, &id, &mut reached);
@@ -264,7 +266,7 @@ fn words(bytes: [u8; 16]) -> [u64; 2] {
 fn name(input: &mut Input<'_>) -> Reached {
     let base = input.word();
     let made = segment_name(base);
-    let aligned = base % 8 == 0;
+    let aligned = base.is_multiple_of(8);
     let kind = if aligned { FileKind::Segment(base) } else { FileKind::Foreign };
     assert_eq!(classify(&made), kind);
     let text = String::from_utf8_lossy(input.rest()).into_owned();
