@@ -81,12 +81,22 @@ impl Plan {
             Some((_, file)) if active => (file.base, file.frames_end()),
             _ => previous,
         };
-        let durable_end = tail;
+        let head = if segment == u64::MAX { head(files, chain, state, tail) } else { state.head };
+        let (durable_end, clean) = (tail, false);
+        let id = state.id;
+        let app_state = state.app_state.clone();
         let state =
-            ControlState { next_base, newest, durable_end, cut, clean: false, ..state.clone() };
+            ControlState { id, head, next_base, newest, durable_end, cut, clean, app_state };
         let set_aside = aside.into_iter().flatten().copied().collect();
         Self { active, spares, remove, set_aside, previous, tail, state }
     }
+}
+
+/// The head of a log that has no segment yet, and goes on at `tail`. If none is missing it begins
+/// there: addresses that were passed over are nothing that could be looked for.
+fn head(files: &[SegmentFile], chain: &Chain, state: &ControlState, tail: u64) -> u64 {
+    let whole = chain.damage.is_empty() && files.iter().all(|file| file.trouble.is_none());
+    if whole { tail.max(state.head) } else { state.head }
 }
 
 /// The address above all files that hold anything. Each of them may hold addresses that were offered,

@@ -132,12 +132,6 @@ impl Walk<'_, '_> {
         let (base, from, start) = match (self.chain.end(), self.state.cut) {
             (None, None) => {
                 let head = self.state.head;
-                // Of a log that was opened, but never used, a beginning above the head is known.
-                let next_base = self.state.next_base;
-                let begins = [self.state.newest.unwrap_or(next_base), next_base].map(frames_start);
-                if begins.contains(&self.proof) {
-                    return;
-                }
                 (head.saturating_sub(BLOCK_BYTES), head, head)
             }
             (end, _) => {

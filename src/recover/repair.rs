@@ -59,8 +59,8 @@ impl<'a, 'b> Repair<'a, 'b> {
         let plan = Plan::new(files, chain, &winner.state, clean, options.segment_bytes);
         let report = Recovery {
             clean,
-            head: Lsn::new(winner.state.head),
-            end: Lsn::new(chain.end().unwrap_or(winner.state.head)),
+            head: Lsn::new(plan.state.head),
+            end: Lsn::new(chain.end().unwrap_or(plan.state.head)),
             scanned_bytes: chain.scanned_bytes,
             foreign: survey.names.foreign.iter().map(|name| storage.path(name)).collect(),
             damage: chain.damage.clone(),

@@ -251,3 +251,21 @@ fn segments_tell_where_they_stand() {
     assert_eq!(active.end, log.tail());
     assert_eq!(infos[0].start, log.head());
 }
+
+#[test]
+fn a_log_that_is_killed_again_and_again_before_its_first_record_goes_on_opening() {
+    let mut image = MemoryStorage::new().image();
+    for round in 0..5 {
+        let disk = MemoryStorage::from_image(image);
+        let log = tiny().open_with(disk.clone()).unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert_eq!([log.head(), log.durable()], [log.tail(); 2], "nothing is there or missing");
+        // It takes a segment, whose addresses are not used again, and writes nothing.
+        log.append_buffered(b"gone").unwrap();
+        image = disk.image();
+        assert!(log.tail().get() > round * TINY, "another segment each time");
+    }
+    let log = open_image(&image).unwrap();
+    let kept = log.append_durable(b"kept").unwrap();
+    assert_eq!(records(&log), [(kept, b"kept".to_vec())]);
+    log.close().unwrap();
+}
