@@ -19,7 +19,8 @@ for target in $targets; do
   limits=(-timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=256 -max_len=20480)
   if $keep; then
     smallest=$(mktemp -d)
-    cargo +nightly fuzz run "$target" "$smallest" -- -merge=1 "${limits[@]}" "fuzz/corpus/$target" "$found"
+    cargo +nightly fuzz run "$target" "$smallest" "fuzz/corpus/$target" "$found" -- \
+      -set_cover_merge=1 -use_counters=0 "${limits[@]}"
     for input in "$smallest"/*; do cp -n "$input" "fuzz/corpus/$target/"; done
     rm -r "$smallest"
   else

@@ -9,6 +9,7 @@ mod frames;
 #[allow(dead_code)]
 #[path = "../../tests/it/fuzz/golden.rs"]
 mod golden;
+#[allow(dead_code)]
 #[path = "../../tests/it/fuzz/input.rs"]
 mod input;
 #[path = "../../tests/it/fuzz/open.rs"]

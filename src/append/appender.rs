@@ -10,7 +10,7 @@ use crate::append::direct::append_direct;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
-use crate::protocol::{Failed, Part, Protocol, Refused, State};
+use crate::protocol::{Failed, Outcome, Part, Protocol, Refused, State};
 
 #[derive(Debug)]
 pub(crate) struct Appender {
@@ -112,9 +112,14 @@ impl Appender {
 
     /// Waits until everything below `target` is durable; returns the watermark.
     pub(crate) fn sync_until(&self, target: u64) -> Result<u64> {
+        self.sync_outcome(target).map_err(|stopped| self.disk.stopped(stopped))
+    }
+
+    /// The same in the protocol's words.
+    pub(crate) fn sync_outcome(&self, target: u64) -> Outcome {
         let reached = self.protocol.sync_until(&self.disk, target);
         self.disk.bell.watch();
-        reached.map_err(|stopped| self.disk.stopped(stopped))
+        reached
     }
 
     /// Seals the active segment early, if it holds a record.

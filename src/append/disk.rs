@@ -125,7 +125,7 @@ impl Disk {
 
     /// The error for a thread whose waiting or claiming was stopped.
     #[cold]
-    pub(super) fn stopped(&self, stopped: Stopped) -> Error {
+    pub(crate) fn stopped(&self, stopped: Stopped) -> Error {
         match stopped {
             Stopped::Failed => self.cause.io(),
             Stopped::Poisoned => self.cause.poisoned(),

@@ -22,17 +22,23 @@ impl Disk {
     /// Syncs and seals every segment that the committed watermark has left, and closes its
     /// descriptor. Any error but `Poisoned` must poison.
     pub(crate) fn seal_ended(&self, protocol: &Protocol) -> Result<()> {
+        // Before the lock is taken: who leads a sync runs callbacks, which may come here in turn.
+        let committed = protocol.committed();
+        let set = self.segments.load();
+        let ended = set.segments.iter().rev().take(set.unsealed());
+        if let Some(last) = ended.map(|segment| segment.end).find(|end| *end < committed) {
+            protocol.sync_until(self, last + 1).map_err(|stopped| self.stopped(stopped))?;
+        }
         let mut upkeep = self.upkeep.lock();
         if upkeep.closed {
             return Ok(());
         }
         let set = self.segments.load();
-        let ended = set.segments.len() - set.unsealed();
-        for segment in set.segments.iter().skip(ended) {
-            if protocol.committed() <= segment.end {
+        let sealed = set.segments.len() - set.unsealed();
+        for segment in set.segments.iter().skip(sealed) {
+            if protocol.durable() <= segment.end {
                 break;
             }
-            protocol.sync_until(self, segment.end + 1).map_err(|stopped| self.stopped(stopped))?;
             upkeep.last_checksum =
                 seal(&*self.storage, segment, &protocol.id(), upkeep.last_checksum)?;
         }

@@ -14,6 +14,9 @@ const CHECKSUM_AT: usize = 12;
 /// What "none" is for an address in a block.
 pub(super) const NO_ADDRESS: u64 = u64::MAX;
 
+/// What lies behind the fields: copied and compared as one piece, not byte by byte.
+static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
+
 /// Begins a block; the fields are then appended to it.
 pub(super) fn begin(magic: [u8; 8]) -> Vec<u8> {
     let mut block = Vec::with_capacity(BLOCK_LEN);
@@ -25,7 +28,8 @@ pub(super) fn begin(magic: [u8; 8]) -> Vec<u8> {
 
 /// Fills a block up with zeros and sets its checksum.
 pub(super) fn finish(mut block: Vec<u8>, salt_at: u32) -> Vec<u8> {
-    block.resize(BLOCK_LEN, 0);
+    let fields = block.len();
+    block.extend_from_slice(ZEROS.get(fields..).unwrap_or_default());
     let checksum = checksum(&block, salt_at).to_le_bytes();
     block.splice(CHECKSUM_AT..PREFIX_BYTES, checksum);
     block
@@ -103,7 +107,7 @@ impl<'a> Fields<'a> {
 
     /// Checks that no bytes but zeros are left.
     pub(super) fn end(self) -> Result<(), Defect> {
-        if self.0.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Defect::Malformed) }
+        if ZEROS.get(..self.0.len()) == Some(self.0) { Ok(()) } else { Err(Defect::Malformed) }
     }
 }
 

@@ -36,24 +36,7 @@ pub(super) fn find(
     salt: Salt,
     accept: impl Fn(u64, &FrameHeader) -> bool,
 ) -> Option<(u64, FrameHeader)> {
-    let mut search = Search::new(bytes, start, salt);
-    let steps = |to: u64| usize::try_from(to.saturating_sub(start).div_ceil(8)).ok();
-    let mut at = steps(within.start)?;
-    let count = steps(within.end)?.saturating_sub(at);
-    let mut candidates = Vec::with_capacity(BLOCK_WORDS);
-    let seconds = search.words.get(at.checked_add(1)?..)?;
-    for seconds in seconds.get(..count).unwrap_or(seconds).chunks(BLOCK_WORDS) {
-        if seconds.iter().fold(false, |any, word| any | may_be_second(*word)) {
-            let decoded = (at..).zip(seconds).filter_map(|(at, word)| search.candidate(at, *word));
-            candidates.clear();
-            candidates.extend(decoded.filter(|found| accept(found.lsn, &found.header)));
-            if let Some(found) = search.first_valid(&candidates) {
-                return Some((found.lsn, found.header));
-            }
-        }
-        at += seconds.len();
-    }
-    None
+    Search::new(bytes, start, salt).find(within, accept)
 }
 
 /// Whether kind, flags and reserved bits are those of a header. No branches, so that it is computed
@@ -88,13 +71,59 @@ struct Search<'a> {
     /// Made when that is used up.
     crcs: Option<RangeCrc>,
     ends: Vec<RangeEnd>,
+    /// How many bytes were summed, and how many checksums were compared.
+    #[cfg(test)]
+    work: std::cell::Cell<[usize; 2]>,
 }
 
 impl<'a> Search<'a> {
     fn new(bytes: &'a [u8], start: u64, salt: Salt) -> Self {
         let (words, _) = bytes.as_chunks();
         let direct = bytes.len().saturating_mul(DIRECT_PASSES);
-        Self { bytes, words, start, salt, direct, crcs: None, ends: Vec::new() }
+        Self {
+            bytes,
+            words,
+            start,
+            salt,
+            direct,
+            crcs: None,
+            ends: Vec::new(),
+            #[cfg(test)]
+            work: std::cell::Cell::default(),
+        }
+    }
+
+    /// Counts work, for tests that bound it.
+    #[cfg(test)]
+    fn count(&self, summed: usize, compared: usize) {
+        let [bytes, times] = self.work.get();
+        self.work.set([bytes + summed, times + compared]);
+    }
+
+    fn find(
+        &mut self,
+        within: Range<u64>,
+        accept: impl Fn(u64, &FrameHeader) -> bool,
+    ) -> Option<(u64, FrameHeader)> {
+        let start = self.start;
+        let steps = |to: u64| usize::try_from(to.saturating_sub(start).div_ceil(8)).ok();
+        let mut at = steps(within.start)?;
+        let count = steps(within.end)?.saturating_sub(at);
+        let mut candidates = Vec::with_capacity(BLOCK_WORDS);
+        let seconds = self.words.get(at.checked_add(1)?..)?;
+        for seconds in seconds.get(..count).unwrap_or(seconds).chunks(BLOCK_WORDS) {
+            if seconds.iter().fold(false, |any, word| any | may_be_second(*word)) {
+                let decoded =
+                    (at..).zip(seconds).filter_map(|(at, word)| self.candidate(at, *word));
+                candidates.clear();
+                candidates.extend(decoded.filter(|found| accept(found.lsn, &found.header)));
+                if let Some(found) = self.first_valid(&candidates) {
+                    return Some((found.lsn, found.header));
+                }
+            }
+            at += seconds.len();
+        }
+        None
     }
 
     #[inline]
@@ -119,9 +148,12 @@ impl<'a> Search<'a> {
     fn first_valid(&mut self, candidates: &[Candidate]) -> Option<Candidate> {
         if self.crcs.is_none() {
             let long = candidates.iter().map(|found| found.len).filter(|len| *len > SHORT);
-            match self.direct.checked_sub(long.fold(0, usize::saturating_add)) {
-                Some(left) => self.direct = left,
-                None => self.crcs = Some(RangeCrc::new(self.words)),
+            if let Some(left) = self.direct.checked_sub(long.fold(0, usize::saturating_add)) {
+                self.direct = left;
+            } else {
+                #[cfg(test)]
+                self.count(self.words.len() * 8, 0);
+                self.crcs = Some(RangeCrc::new(self.words));
             }
         }
         self.ends.clear();
@@ -130,8 +162,10 @@ impl<'a> Search<'a> {
             end.unwrap_or_default()
         }));
         let right = |(found, end): &(&Candidate, &RangeEnd)| {
-            self.has_right_checksum(found, **end) == Some(true)
-                && frame_at(self.bytes, self.start, found.lsn, self.salt).is_ok()
+            let seems_right = self.has_right_checksum(found, **end) == Some(true);
+            #[cfg(test)]
+            self.count(if seems_right { found.len } else { 0 }, 1);
+            seems_right && frame_at(self.bytes, self.start, found.lsn, self.salt).is_ok()
         };
         candidates.iter().zip(&self.ends).find(right).map(|(found, _)| *found)
     }
@@ -141,7 +175,11 @@ impl<'a> Search<'a> {
     fn has_right_checksum(&self, found: &Candidate, end: RangeEnd) -> Option<bool> {
         let crc = match &self.crcs {
             Some(crcs) if found.len > SHORT => crcs.crc_if_filled(found.payload, found.len, end)?,
-            _ => payload_crc(self.words.get(found.payload..)?.as_flattened().get(..found.len)?),
+            _ => {
+                #[cfg(test)]
+                self.count(found.len, 0);
+                payload_crc(self.words.get(found.payload..)?.as_flattened().get(..found.len)?)
+            }
         };
         let salted = crc ^ salt_at(self.salt, found.lsn);
         Some(found.header.checksum == expected_checksum(&found.header, found.second, salted))

@@ -22,6 +22,9 @@ struct Held {
 #[derive(Debug)]
 pub(super) struct Handle {
     shared: Arc<Shared>,
+    /// Whether the maintenance thread was started.
+    has_thread: bool,
+    /// Locked for a moment only: what is called back while the log closes may ask for it.
     held: Mutex<Held>,
 }
 
@@ -31,12 +34,19 @@ impl Handle {
         lock: Box<dyn StorageLock>,
         maintenance: Option<JoinHandle<()>>,
     ) -> Self {
-        Self { shared, held: Mutex::new(Held { lock: Some(lock), maintenance }) }
+        let has_thread = maintenance.is_some();
+        Self { shared, has_thread, held: Mutex::new(Held { lock: Some(lock), maintenance }) }
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Whether a thread of the log's own leads for futures and callbacks, until the log is closed or
+    /// poisoned.
+    pub(super) fn has_thread(&self) -> bool {
+        self.has_thread
     }
 
     /// Whether the thread that prepares and seals segments is at work.
@@ -45,14 +55,17 @@ impl Handle {
     }
 
     pub(super) fn close(&self) -> Result<()> {
-        let mut held = self.held.lock();
-        let Some(lock) = held.lock.take() else { return Err(Error::Closed) };
+        let (lock, maintenance) = {
+            let mut held = self.held.lock();
+            let Some(lock) = held.lock.take() else { return Err(Error::Closed) };
+            (lock, held.maintenance.take())
+        };
         let appender = &self.shared.appender;
         let tail = appender.protocol.close();
         appender.disk.bell.stop();
         // An appender that was refused for want of a segment may be making one.
         appender.disk.supply.close();
-        let stopped = held.maintenance.take().map_or(Ok(()), JoinHandle::join);
+        let stopped = maintenance.map_or(Ok(()), join);
         let result = {
             let _retiring = Retiring(&appender.disk);
             self.finish(tail)
@@ -75,6 +88,15 @@ impl Handle {
             state.clean = true;
         })
     }
+}
+
+/// Waits for the maintenance thread. A callback that closes the log may be run by that very thread,
+/// which does nothing more to the log then: it is closed.
+fn join(maintenance: JoinHandle<()>) -> std::thread::Result<()> {
+    if maintenance.thread().id() == std::thread::current().id() {
+        return Ok(());
+    }
+    maintenance.join()
 }
 
 /// Ends all writing, also where finishing failed or unwound while others are at it.

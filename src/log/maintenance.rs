@@ -1,7 +1,9 @@
-//! The maintenance thread: keeps a spare ready, fills ahead, seals what is full, marks idleness.
+//! The maintenance thread: syncs for futures and callbacks, keeps a spare ready, fills ahead, seals
+//! what is full, marks idleness.
 //!
 //! Invariant: the log is correct without it; appenders that need what it would have done do it
-//! themselves. A failure of its writes or syncs poisons, a full disk does not.
+//! themselves. While the log is neither closed nor poisoned the thread is at work if it was started
+//! at all. A failure of its writes or syncs poisons, a full disk does not.
 
 use std::io;
 use std::sync::Arc;
@@ -55,6 +57,9 @@ fn work(shared: &Shared) -> Result<()> {
     let appender = &shared.appender;
     let disk = &appender.disk;
     while !disk.bell.is_stopped() && appender.protocol.state().is_none() {
+        if let Some(target) = appender.protocol.asked() {
+            appender.sync_until(target)?;
+        }
         disk.seal_ended(&appender.protocol)?;
         let poison = |error: &Error| disk.poison(&appender.protocol, error);
         match disk.supply.keep_spares(&appender.protocol, &disk.control, &poison) {

@@ -3,8 +3,11 @@
 //! Invariant: one `Log` and its clones are the only writers of their directory while any of them
 //! lives and none was closed; the lock says so to everyone else.
 
+mod asynchronous;
 mod close;
 mod info;
+#[cfg(test)]
+mod interpreted;
 mod maintenance;
 mod open;
 mod stats;
@@ -23,6 +26,7 @@ use crate::protocol::State;
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
+pub use asynchronous::DurableAt;
 pub use info::{SegmentInfo, SegmentState};
 pub use stats::Stats;
 
@@ -43,6 +47,9 @@ struct Shared {
 /// | buffered | [`append_buffered`](Self::append_buffered) | no | no | no |
 /// | committed | [`append`](Self::append), [`append_batch`](Self::append_batch), [`commit`](Self::commit) | yes | not promised | yes |
 /// | durable | [`append_durable`](Self::append_durable), [`sync`](Self::sync), [`sync_to`](Self::sync_to) | yes | yes | yes |
+///
+/// Who must not block waits for durability with [`durable_at`](Self::durable_at), a future, or
+/// [`on_durable`](Self::on_durable), a callback.
 ///
 /// A record is committed, or durable, only when everything before it is. After any crash the log is
 /// a prefix of the order of appending that holds at least every durable record; a batch is wholly
@@ -225,9 +232,7 @@ impl Log {
     pub fn sync_to(&self, lsn: Lsn) -> Result<Lsn> {
         let appender = self.appender();
         appender.check_open()?;
-        // Watermarks never lie inside a frame, so one above its address covers it.
-        let target = lsn.get().saturating_add(1).min(appender.protocol.tail());
-        appender.sync_until(target).map(Lsn::new)
+        appender.sync_until(self.target(lsn)).map(Lsn::new)
     }
 
     /// The first record that is kept, or the place where it will be.
@@ -317,7 +322,13 @@ impl Log {
         self.handle.close()
     }
 
-    fn shared(&self) -> &Shared {
+    /// What the durable watermark has to reach to cover the record at `lsn`, but at most the tail.
+    fn target(&self, lsn: Lsn) -> u64 {
+        // Watermarks never lie inside a frame, so one above its address covers it.
+        lsn.get().saturating_add(1).min(self.appender().protocol.tail())
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
         self.handle.shared()
     }
 

@@ -36,14 +36,17 @@ impl Lead {
     /// Leaves, true, unless there was a signal, false: then the lead is still held, and the signal
     /// is taken.
     pub(crate) fn leave(&self) -> bool {
-        if self.0.compare_exchange(HELD, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        // Release, for the next leader. Nothing to acquire: what is found is this leader's own word.
+        if self.0.compare_exchange(HELD, IDLE, Ordering::Release, Ordering::Relaxed).is_ok() {
             return true;
         }
-        self.0.swap(HELD, Ordering::AcqRel);
+        // Acquire: partner of the signal. Nobody relies on what this leader has done so far.
+        self.0.swap(HELD, Ordering::Acquire);
         false
     }
 
-    /// Leaves, whatever was signalled. The caller sees to it that a waiter looks.
+    /// Leaves, whatever was signalled. The caller sees to it that a waiter looks. Acquire, so that it
+    /// finds the waiter that has signalled; release, for the next leader.
     pub(crate) fn abandon(&self) {
         self.0.swap(IDLE, Ordering::AcqRel);
     }
@@ -54,7 +57,8 @@ impl Lead {
     }
 
     /// Changes idle to `from_idle`, and both others to again; returns what it was. Every path is a
-    /// successful read-modify-write, also where the value stays.
+    /// successful read-modify-write, also where the value stays. Acquire: partner of earlier leaders
+    /// and signallers; release: of the leader that looks again, and of later ones.
     #[inline]
     fn exchange(&self, from_idle: u32) -> u32 {
         let mut seen = IDLE;

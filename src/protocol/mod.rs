@@ -14,13 +14,15 @@
 //!    written, and advances `committed`.
 //! 4. **Sync**: one leader at a time captures `committed`, has everything below it synced, and
 //!    advances `durable`. Others go on committing meanwhile.
-//! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park.
+//! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park. Futures and callbacks
+//!    ([`Listener`](listener::Listener)) do the same but park nobody, and someone leads for them.
 //!
 //! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
 
 mod commit;
 mod layout;
 mod lead;
+mod listener;
 #[cfg(all(test, stratalog_loom))]
 mod models;
 mod reserve;
@@ -36,6 +38,9 @@ mod watermark;
 
 pub(crate) use commit::Run;
 pub(crate) use layout::Extent;
+#[cfg(not(stratalog_loom))]
+pub(crate) use listener::call;
+pub(crate) use listener::{Outcome, Place, Polled};
 use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;
@@ -173,10 +178,12 @@ impl Protocol {
         self.tail.refuse(State::Closed).address()
     }
 
-    /// Refuses all later claims, and wakes everyone who waits.
+    /// Refuses all later claims, and wakes and tells everyone who waits. The caller holds no lock.
     pub(crate) fn poison(&self) {
         self.tail.refuse(State::Poisoned);
-        self.commit_waiters.wake_all();
-        self.sync_waiters.wake_all();
+        let of_commit = self.commit_waiters.wake_all();
+        let of_sync = self.sync_waiters.wake_all();
+        listener::tell(of_commit, self.committed());
+        listener::tell(of_sync, self.durable());
     }
 }

@@ -47,25 +47,30 @@ impl Tail {
         Self(AtomicU64::new(at))
     }
 
-    /// Acquire: whoever sees a state bit sees what was written before it was set.
+    /// Acquire: whoever sees a state bit sees what was written before it was set, and whoever sees a
+    /// claim the segment that it is in. Partners: `refuse`, `claim`.
     #[inline]
     pub(crate) fn view(&self) -> View {
         View(self.0.load(Ordering::Acquire))
     }
 
     /// Claims everything from `seen` up to `to`; false if the tail has moved or changed state.
+    ///
+    /// Release: partner of `view`, which lets a leader find the segments that the claimer has found.
+    /// There is nothing to acquire: `view` has loaded this very word.
     #[inline]
     pub(crate) fn claim(&self, seen: View, to: u64) -> bool {
         debug_assert!(to > seen.0 && to.is_multiple_of(8), "a claim is ahead and aligned");
-        self.0.compare_exchange(seen.0, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(seen.0, to, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Refuses all later claims. Release: partner of `view`.
+    /// Refuses all later claims. Release: partner of `view`, by which every leader goes; so there is
+    /// nothing to acquire here.
     pub(crate) fn refuse(&self, state: State) -> View {
         let bit = match state {
             State::Closed => CLOSED,
             State::Poisoned => POISONED,
         };
-        View(self.0.fetch_or(bit, Ordering::AcqRel) | bit)
+        View(self.0.fetch_or(bit, Ordering::Release) | bit)
     }
 }

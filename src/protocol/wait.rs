@@ -36,11 +36,22 @@ impl Protocol {
     }
 
     /// Waits until everything below `target` is durable, and leads where that is needed. Returns
-    /// the watermark.
+    /// the watermark. The caller holds no lock: who has led tells listeners, and they may do what
+    /// they like.
     pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
         self.commit_until(medium, target)?;
-        let lead = || self.lead_sync(medium);
-        self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead)
+        let mut has_led = false;
+        let lead = || {
+            has_led = true;
+            self.lead_sync(medium)
+        };
+        let reached =
+            self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead);
+        if has_led {
+            // With no place in the list any more: others may depend on those who have one.
+            self.sync_waiters.tell_covered(self.durable());
+        }
+        reached
     }
 
     #[inline]
@@ -94,7 +105,7 @@ impl Protocol {
 
     /// Leads: syncs what is committed, for itself and one round more. The caller has taken the sync
     /// lead.
-    fn lead_sync<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+    pub(super) fn lead_sync<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
         let guard = Unwinding(self);
         let mut rounds = 0;
         loop {

@@ -1,12 +1,15 @@
-//! [`Waiters`]: who waits for a watermark, ordered by address.
+//! [`Waiters`]: who waits for a watermark, ordered by address: threads, and [listeners](Listener).
 //!
 //! Invariant: whoever enlists and then looks again, by a signal to the lead, is either covered when
-//! it looks, leads itself, or is woken by a leader. Only the covered are taken out and woken, two at
-//! a time and with no lock held; each that leaves wakes two more, so that waking spreads over the
-//! threads instead of holding up the leader.
+//! it looks, leads itself, or is woken by a leader. Only the covered are taken out, and nobody is
+//! woken or told with the lock held. Threads are woken two at a time; each that leaves wakes two
+//! more, so that waking spreads over the threads instead of holding up the leader. Listeners take no
+//! part in that, as nobody knows when, or if, they get to run: one thread takes all that are covered
+//! at once, and tells them in order of address.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::protocol::listener::Listener;
 use crate::sync::{AtomicU64, Mutex, Ordering, Thread, current};
 
 /// How many are woken by one thread.
@@ -20,26 +23,37 @@ struct Waiter {
     thread: Thread,
 }
 
+/// Listeners by target and number, so in order of address and, at one address, of arrival.
+pub(super) type Listeners = BTreeMap<(u64, u64), Listener>;
+
 #[derive(Debug)]
 struct List {
     /// Ascending by target; arrivals mostly belong at the end.
-    waiters: VecDeque<Waiter>,
+    threads: VecDeque<Waiter>,
+    listeners: Listeners,
     next_id: u64,
     /// The highest watermark that a leader came with. Who wakes others on a leader's behalf goes by
     /// it: what it has read of the watermark itself may be older.
     covered: u64,
+    /// The highest target that a listener ever had.
+    asked: u64,
 }
 
 impl List {
-    /// Takes out the lowest that are covered, as many as one thread wakes.
+    /// Takes out the lowest threads that are covered, as many as one thread wakes.
     fn take_covered(&mut self) -> [Option<Waiter>; WOKEN_AT_ONCE] {
         let mut woken = [const { None }; WOKEN_AT_ONCE];
         for place in &mut woken {
-            if self.waiters.front().is_some_and(|waiter| waiter.target <= self.covered) {
-                *place = self.waiters.pop_front();
+            if self.threads.front().is_some_and(|waiter| waiter.target <= self.covered) {
+                *place = self.threads.pop_front();
             }
         }
         woken
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
     }
 }
 
@@ -49,8 +63,11 @@ fn wake(waiters: impl IntoIterator<Item = Waiter>) {
 
 #[derive(Debug)]
 pub(crate) struct Waiters {
-    /// The lowest target, or all ones. Written under the lock; read by leaders without it.
-    lowest: AtomicU64,
+    /// The lowest target of a thread, or all ones. Written under the lock; read by leaders without
+    /// it.
+    lowest_thread: AtomicU64,
+    /// The same for listeners.
+    lowest_listener: AtomicU64,
     list: Mutex<List>,
 }
 
@@ -63,19 +80,26 @@ pub(crate) struct Ticket {
 
 impl Waiters {
     pub(crate) fn new() -> Self {
+        let list = List {
+            threads: VecDeque::new(),
+            listeners: BTreeMap::new(),
+            next_id: 0,
+            covered: 0,
+            asked: 0,
+        };
         Self {
-            lowest: AtomicU64::new(u64::MAX),
-            list: Mutex::new(List { waiters: VecDeque::new(), next_id: 0, covered: 0 }),
+            lowest_thread: AtomicU64::new(u64::MAX),
+            lowest_listener: AtomicU64::new(u64::MAX),
+            list: Mutex::new(list),
         }
     }
 
     /// Puts the current thread into the list. It must look again before it parks.
     pub(crate) fn enlist(&self, target: u64) -> Ticket {
         let mut list = self.list.lock();
-        let id = list.next_id;
-        list.next_id += 1;
-        let at = list.waiters.partition_point(|waiter| waiter.target <= target);
-        list.waiters.insert(at, Waiter { target, id, thread: current() });
+        let id = list.next_id();
+        let at = list.threads.partition_point(|waiter| waiter.target <= target);
+        list.threads.insert(at, Waiter { target, id, thread: current() });
         self.note_lowest(&list);
         Ticket { target, id }
     }
@@ -83,10 +107,10 @@ impl Waiters {
     /// Takes the place back, if it is still there, and wakes others that are covered.
     pub(crate) fn leave(&self, ticket: &Ticket) {
         let mut list = self.list.lock();
-        let from = list.waiters.partition_point(|waiter| waiter.target < ticket.target);
-        let found = list.waiters.range(from..).position(|waiter| waiter.id == ticket.id);
+        let from = list.threads.partition_point(|waiter| waiter.target < ticket.target);
+        let found = list.threads.range(from..).position(|waiter| waiter.id == ticket.id);
         if let Some(offset) = found {
-            list.waiters.remove(from + offset);
+            list.threads.remove(from + offset);
         }
         let woken = list.take_covered();
         self.note_lowest(&list);
@@ -94,21 +118,57 @@ impl Waiters {
         wake(woken.into_iter().flatten());
     }
 
-    /// Whether anyone waits. Relaxed: a read-modify-write of the lead stands between an arrival and
-    /// this look.
+    /// Puts a listener into the list; whoever does so must look again. Also says whether the target
+    /// is the highest yet: then someone has to be asked to lead.
+    pub(super) fn enlist_listener(&self, target: u64, listener: Listener) -> (Ticket, bool) {
+        let mut list = self.list.lock();
+        let id = list.next_id();
+        list.listeners.insert((target, id), listener);
+        let rises = target > list.asked;
+        list.asked = list.asked.max(target);
+        self.note_lowest(&list);
+        (Ticket { target, id }, rises)
+    }
+
+    /// Puts another listener in the place, if it is still there. Returns the one that there is no
+    /// use for, to be dropped without the lock.
+    pub(super) fn replace(&self, ticket: &Ticket, listener: Listener) -> Listener {
+        match self.list.lock().listeners.get_mut(&(ticket.target, ticket.id)) {
+            Some(place) => std::mem::replace(place, listener),
+            None => listener,
+        }
+    }
+
+    /// Takes a listener out again, unless someone else is about to tell it.
+    pub(super) fn withdraw(&self, ticket: &Ticket) -> Option<Listener> {
+        let mut list = self.list.lock();
+        let listener = list.listeners.remove(&(ticket.target, ticket.id));
+        self.note_lowest(&list);
+        listener
+    }
+
+    /// The highest target that a listener ever had.
+    pub(super) fn asked(&self) -> u64 {
+        self.list.lock().asked
+    }
+
+    /// Whether a thread waits. Relaxed: a read-modify-write of the lead stands between an arrival
+    /// and this look.
     #[inline]
     pub(crate) fn any(&self) -> bool {
-        self.lowest.load(Ordering::Relaxed) != u64::MAX
+        self.lowest_thread.load(Ordering::Relaxed) != u64::MAX
     }
 
     /// How many wait.
     pub(crate) fn count(&self) -> usize {
-        self.list.lock().waiters.len()
+        let list = self.list.lock();
+        list.threads.len() + list.listeners.len()
     }
 
-    /// Wakes the two lowest that `watermark` covers.
+    /// Wakes the two lowest threads that `watermark` covers.
     pub(crate) fn wake_covered(&self, watermark: u64) {
-        if self.lowest.load(Ordering::Relaxed) > watermark {
+        // Relaxed, as in `any`.
+        if self.lowest_thread.load(Ordering::Relaxed) > watermark {
             return;
         }
         let mut list = self.list.lock();
@@ -119,32 +179,50 @@ impl Waiters {
         wake(woken.into_iter().flatten());
     }
 
-    /// Lets the lowest look that `watermark` does not cover: it is its turn to lead. The covered may
-    /// be in the list still, to be woken by each other.
+    /// Takes out all listeners that `watermark` covers. The caller tells them.
+    pub(super) fn take_listeners(&self, watermark: u64) -> Listeners {
+        // Relaxed, as in `any`.
+        if self.lowest_listener.load(Ordering::Relaxed) > watermark {
+            return Listeners::new();
+        }
+        let mut list = self.list.lock();
+        let later = list.listeners.split_off(&(watermark + 1, 0));
+        let covered = std::mem::replace(&mut list.listeners, later);
+        self.note_lowest(&list);
+        covered
+    }
+
+    /// Lets the lowest thread look that `watermark` does not cover: it is its turn to lead. The
+    /// covered may be in the list still, to be woken by each other.
     pub(crate) fn nudge(&self, watermark: u64) {
         if !self.any() {
             return;
         }
         let list = self.list.lock();
-        let at = list.waiters.partition_point(|waiter| waiter.target <= watermark);
-        let thread = list.waiters.get(at).map(|waiter| waiter.thread.clone());
+        let at = list.threads.partition_point(|waiter| waiter.target <= watermark);
+        let thread = list.threads.get(at).map(|waiter| waiter.thread.clone());
         drop(list);
         if let Some(thread) = thread {
             thread.unpark();
         }
     }
 
-    /// Wakes everyone; they find out why by looking.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes all threads; they find out why by looking. Returns all listeners, for the caller to
+    /// tell.
+    pub(super) fn wake_all(&self) -> Listeners {
         let mut list = self.list.lock();
-        let waiters = std::mem::take(&mut list.waiters);
+        let threads = std::mem::take(&mut list.threads);
+        let listeners = std::mem::take(&mut list.listeners);
         self.note_lowest(&list);
         drop(list);
-        wake(waiters);
+        wake(threads);
+        listeners
     }
 
     fn note_lowest(&self, list: &List) {
-        let lowest = list.waiters.front().map_or(u64::MAX, |waiter| waiter.target);
-        self.lowest.store(lowest, Ordering::Relaxed);
+        let lowest = list.threads.front().map_or(u64::MAX, |waiter| waiter.target);
+        self.lowest_thread.store(lowest, Ordering::Relaxed);
+        let lowest = list.listeners.keys().next().map_or(u64::MAX, |(target, _)| *target);
+        self.lowest_listener.store(lowest, Ordering::Relaxed);
     }
 }

@@ -15,8 +15,8 @@
 
 use crate::error::{Corruption, Result};
 use crate::format::{
-    ControlState, FRAME_HEADER_BYTES, LINK_FRAME_BYTES, Link, LogId, Salt, ScanEnd, Stopped,
-    frames_start, next_valid, scan,
+    BLOCK_BYTES, ControlState, FRAME_HEADER_BYTES, LINK_FRAME_BYTES, Link, LogId, Salt, ScanEnd,
+    Stopped, frames_start, next_valid, scan,
 };
 use crate::lsn::Lsn;
 use crate::recover::bytes::Bytes;
@@ -139,13 +139,24 @@ impl<'a, 'b> Walk<'a, 'b> {
                 return Ok(Entry::Piece(position));
             }
             let passed = self.last().is_some_and(|(base, ..)| link.previous_base <= base);
-            if passed || self.files.iter().any(|file| file.base == link.previous_base) {
+            let previous = self.files.iter().position(|file| file.base == link.previous_base);
+            let lost = !passed && previous.is_some_and(|index| self.is_lost(index));
+            if !lost && (passed || previous.is_some()) {
                 return Ok(Entry::Leftover);
             }
             let from = self.last().map_or(self.state.head, |(_, end, _)| end);
+            if lost {
+                // Its own damage is reported already; what lies before it may be missing as well.
+                let missing = Missing { base: link.previous_base, lsn: from };
+                if from.saturating_add(BLOCK_BYTES) < link.previous_base {
+                    self.note_missing(missing, from..link.previous_base);
+                }
+                return Ok(Entry::Piece(self.newest_behind(position, link.previous_base)));
+            }
             let lsn = from.max(frames_start(link.previous_base).min(link.previous_end));
-            self.note_missing(Missing { base: link.previous_base, lsn }, file.start());
-            return Ok(if self.keep_going { Entry::Piece(position) } else { Entry::Stop });
+            self.note_missing(Missing { base: link.previous_base, lsn }, from..file.start());
+            let newest = self.newest_behind(position, link.previous_base);
+            return Ok(if self.keep_going { Entry::Piece(newest) } else { Entry::Stop });
         }
         if self.clean && file.start() >= self.state.durable_end {
             let blank = file.is_blank(self.state.head);
@@ -154,11 +165,39 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.doubt(position, file)
     }
 
+    /// Whether a file belongs to the log, but nothing of it can be read. What follows it follows all
+    /// the same; only where damage is skipped does a walk come so far.
+    fn is_lost(&self, index: usize) -> bool {
+        let trouble = self.files.get(index).and_then(|file| file.trouble);
+        trouble.is_some_and(|trouble| !trouble.usable) && !self.chain.abandoned.contains(&index)
+    }
+
+    /// Of the members from `position` on that claim to follow `base`, of which nothing can be read, the
+    /// newest: the others came back.
+    fn newest_behind(&self, position: usize, base: u64) -> usize {
+        let claims = |later: &usize| {
+            self.member(*later)
+                .and_then(SegmentFile::link)
+                .is_some_and(|it| it.previous_base == base)
+        };
+        (position..self.members.len()).rev().find(claims).unwrap_or(position)
+    }
+
     /// A member without a valid link, where the chain should go on.
     fn doubt(&mut self, position: usize, file: &SegmentFile) -> Result<Entry> {
         let at = file.start().max(self.state.head);
+        // A trailer vouches for its own segment, the link included.
+        self.proof = self.proof.max(file.sealed.map_or(0, |sealed| sealed.end));
         let evidence = self.proves(position, at)?;
         if evidence && self.keep_going {
+            let later =
+                || (position + 1..self.members.len()).filter_map(|it| self.member(it)?.link());
+            let passed_over = later().any(|link| link.previous_base < file.base)
+                && later().all(|link| link.previous_base != file.base);
+            if passed_over && file.is_blank(self.state.head) {
+                return Ok(Entry::Blank);
+            }
+            self.look_between(file.start());
             return Ok(Entry::Piece(position));
         }
         let left = self.bytes.left_from(file, at)?;
@@ -295,6 +334,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let whole = file.start() + length == file.frames_end();
                 let full = whole && file.frames_end() - found.end < FRAME_HEADER_BYTES;
                 piece.end = until.unwrap_or(if full { file.frames_end() } else { found.end });
+                if let Some(trouble) = file.trouble.filter(|_| !whole)
+                    && self.proves(position, found.end)?
+                {
+                    piece.damaged = true;
+                    self.note_damage(file, found.end, file.frames_end(), trouble.reason);
+                }
                 return Ok(true);
             };
             // Looked at first, as long as this segment's bytes are at hand.
@@ -311,7 +356,10 @@ impl<'a, 'b> Walk<'a, 'b> {
             let limit = until.unwrap_or(area_end).min(area_end);
             let resume = if crowded { None } else { self.resume(file, invalid, limit)? };
             piece.damaged = true;
-            self.note_damage(file, found.end, resume.unwrap_or(limit), reason);
+            // What a file that lost its end held there is lost as well.
+            let whole = if file.trouble.is_some() { file.frames_end() } else { limit };
+            let lost = resume.unwrap_or(until.unwrap_or(whole).max(limit));
+            self.note_damage(file, found.end, lost, reason);
             let Some(resume) = resume else {
                 piece.end = until.unwrap_or(found.end);
                 piece.intact_from = piece.end;

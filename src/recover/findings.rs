@@ -59,11 +59,14 @@ impl Findings {
 
     /// Files that are damaged as a whole come first in the report.
     fn report_troubled(&mut self, storage: &dyn Storage) {
-        let files = self.troubled.iter().filter_map(|index| self.survey.files.get(*index));
-        let troubles = files.filter_map(|file| {
+        let next_base = self.survey.control.as_ref().map_or(0, |it| it.winner.state.next_base);
+        let troubles = self.troubled.iter().filter_map(|index| {
+            let file = self.survey.files.get(*index)?;
             let trouble = file.trouble?;
-            // Where frames can be looked for, the walk has told what is lost.
-            let to = if trouble.usable { file.base } else { file.next_base() };
+            // Where frames can be looked for, the walk has told what is lost. Otherwise all may be, up
+            // to what follows, however little is left of the file.
+            let next = self.survey.files.get(*index + 1).map_or(next_base, |next| next.base);
+            let to = if trouble.usable { file.base } else { next.max(file.next_base()) };
             Some(Damage {
                 path: path_of(storage, file),
                 offset: trouble.offset,

@@ -1,7 +1,7 @@
 //! [`Order`]: which files take part in the chain, before any link is followed.
 //!
 //! Invariant: a file is left out only for what the control file says: below the head, in a cut that
-//! was begun, or never put to use. Everything else is a member, and has to be accounted for.
+//! was begun, or given up. Everything else is a member, and has to be accounted for.
 
 use crate::error::Result;
 use crate::format::{ControlState, Winner};
@@ -15,7 +15,7 @@ pub(super) struct Order {
     pub(super) members: Vec<usize>,
     /// Wholly below the head.
     pub(super) below: Vec<usize>,
-    /// Left by an unfinished cut or removal, or never put to use.
+    /// Left by an unfinished cut or removal.
     pub(super) abandoned: Vec<usize>,
     /// Members, and those that would be, which are damaged as a whole.
     pub(super) troubled: Vec<usize>,
@@ -76,13 +76,12 @@ impl Order {
 }
 
 /// Whether the control file says that a file is of no use: it lies in a cut that was begun, or above
-/// the newest segment that stays, or was never offered. A segment that holds frames above
-/// `next_base` was offered all the same: the slot that said so is damaged.
+/// the newest segment that stays. One at or above `next_base` was not put to use as far as this slot
+/// knows; what is in it may know better, so it has to be accounted for.
 fn is_abandoned(file: &SegmentFile, state: &ControlState) -> bool {
     let in_cut = state.cut.is_some_and(|cut| cut.segment < file.base && file.base < cut.fresh);
-    let never_offered = file.base >= state.next_base
-        && (file.trouble.is_some() || (file.link().is_none() && file.sealed.is_none()));
-    let given_up =
-        file.base < state.next_base && state.newest.is_none_or(|newest| newest < file.base);
-    in_cut || never_offered || given_up
+    // The segment that a cut ended stays, whatever the slot says of the newest.
+    let newest = state.newest.max(state.cut.map(|cut| cut.segment));
+    let given_up = file.base < state.next_base && newest.is_none_or(|newest| newest < file.base);
+    in_cut || given_up
 }

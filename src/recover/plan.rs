@@ -31,7 +31,7 @@ impl Plan {
         segment_bytes: u64,
     ) -> Self {
         let last = chain.pieces.last().and_then(|piece| Some((piece, files.get(piece.file)?)));
-        let next_base = last.map_or(0, |(_, file)| file.next_base()).max(state.next_base);
+        let next_base = above_all(files, chain).max(state.next_base);
         let cut = state.cut;
         // A link names the segment that a cut ended even where that one is dropped by now.
         let previous = match (last, cut) {
@@ -87,6 +87,16 @@ impl Plan {
         let set_aside = aside.into_iter().flatten().copied().collect();
         Self { active, spares, remove, set_aside, previous, tail, state }
     }
+}
+
+/// The address above all files that hold anything. Each of them may hold addresses that were offered,
+/// also where it is not kept, and where the slot of the control file that said so is lost.
+fn above_all(files: &[SegmentFile], chain: &Chain) -> u64 {
+    let used = files.iter().enumerate().filter(|(index, file)| {
+        let usable = file.trouble.is_none_or(|trouble| trouble.usable);
+        usable && !chain.blanks.contains(index)
+    });
+    used.map(|(_, file)| file.next_base()).max().unwrap_or(0)
 }
 
 /// The blank files that follow one another from `at` on and can be used as they are, and where they

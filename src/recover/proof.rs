@@ -4,6 +4,8 @@
 //! frame names, a trailer, the control file. A link is none: it can reach the disk before the frames
 //! that it follows.
 
+use std::ops::Range;
+
 use crate::error::{Corruption, Result};
 use crate::format::{BLOCK_BYTES, frames_start, segment_name};
 use crate::lsn::Lsn;
@@ -99,9 +101,13 @@ impl Walk<'_, '_> {
         let gone = known.into_iter().flatten().find(|base| !has(*base) && !self.is_dropped(*base));
         if let Some(base) = gone {
             let lsn = end.unwrap_or(self.state.head).max(frames_start(base));
-            self.note_missing(Missing { base, lsn }, lsn);
+            self.note_missing(Missing { base, lsn }, lsn..lsn);
         }
-        if self.chain.stop.is_some() || !self.chain.leftovers.is_empty() {
+        let stop = self.chain.stop.as_ref().map(|stop| stop.at);
+        if stop.is_some() || !self.chain.leftovers.is_empty() || end.is_none() {
+            self.look_between(stop.unwrap_or(u64::MAX));
+        }
+        if stop.is_some() || !self.chain.leftovers.is_empty() {
             return;
         }
         let Some(expected) = self.expected_base() else { return };
@@ -114,9 +120,33 @@ impl Walk<'_, '_> {
             .find(|base| last.is_none_or(|last| last.base < *base) && *base < self.state.next_base);
         let skipped = follower.is_some_and(|base| base != expected);
         if skipped || self.state.durable_end > start || self.state.head > start {
-            let missing = Missing { base: expected, lsn: end.unwrap_or(self.state.head) };
+            let lsn = end.unwrap_or(self.state.head);
             let to = self.state.durable_end.max(self.state.head).max(start);
-            self.note_missing(missing, to);
+            self.note_missing(Missing { base: expected, lsn }, lsn..to);
+        }
+    }
+
+    /// Looks whether a segment is missing between the end of the chain and `next`, where the log goes on
+    /// or is torn, and something of it is proven durable.
+    pub(super) fn look_between(&mut self, next: u64) {
+        let (base, from, start) = match (self.chain.end(), self.state.cut) {
+            (None, None) => {
+                let head = self.state.head;
+                // Of a log that was opened, but never used, a beginning above the head is known.
+                let next_base = self.state.next_base;
+                let begins = [self.state.newest.unwrap_or(next_base), next_base].map(frames_start);
+                if begins.contains(&self.proof) {
+                    return;
+                }
+                (head.saturating_sub(BLOCK_BYTES), head, head)
+            }
+            (end, _) => {
+                let Some(base) = self.expected_base() else { return };
+                (base, end.unwrap_or(self.state.head), frames_start(base))
+            }
+        };
+        if start < next && start < self.proof {
+            self.note_missing(Missing { base, lsn: from }, from..next.min(self.proof.max(start)));
         }
     }
 
@@ -141,12 +171,13 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Notes the first segment found missing, and as damage up to `to` if the walk goes on.
-    pub(super) fn note_missing(&mut self, missing: Missing, to: u64) {
+    /// Notes the first segment found missing, and what is lost, with those before it that are missing
+    /// too, as damage if the walk goes on.
+    pub(super) fn note_missing(&mut self, missing: Missing, lost: Range<u64>) {
         self.chain.missing.get_or_insert(missing);
         if self.keep_going {
             let path = self.bytes.storage.path(&segment_name(missing.base));
-            let lsn = Lsn::new(missing.lsn)..Lsn::new(to.max(missing.lsn));
+            let lsn = Lsn::new(lost.start)..Lsn::new(lost.end.max(lost.start));
             let reason = Corruption::MissingSegment;
             self.chain.damage.push(Damage { path, offset: 0, lsn, reason });
         }

@@ -178,7 +178,8 @@ impl Supply {
         }
     }
 
-    /// Prepares a spare if there are fewer than wanted. True if one was made. Errors are as those of
+    /// Prepares a spare if there are fewer than wanted; leaves most of its zeros for later if someone
+    /// waits for it, or for a sync by this thread. True if one was made. Errors are as those of
     /// `make_room`.
     pub(crate) fn keep_spares(
         &self,
@@ -193,7 +194,9 @@ impl Supply {
                 return Ok(false);
             }
         }
-        self.prepare_one(protocol, control, poison, || !self.hurry.load(Ordering::Relaxed))?;
+        self.prepare_one(protocol, control, poison, || {
+            !self.hurry.load(Ordering::Relaxed) && protocol.asked().is_none()
+        })?;
         Ok(true)
     }
 
@@ -202,7 +205,7 @@ impl Supply {
     pub(crate) fn fill_ahead(&self, protocol: &Protocol) -> Result<bool> {
         let mut state = self.state.lock();
         let Some(segment) = state.newest.clone() else { return Ok(false) };
-        if state.filled >= segment.frames_end() {
+        if state.closed || state.filled >= segment.frames_end() {
             return Ok(false);
         }
         let to = next_step(segment.base, state.filled).min(segment.frames_end());

@@ -256,6 +256,13 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    pub(crate) fn thread(&self) -> &thread::Thread {
+        match self {
+            Self::Real(handle) => handle.thread(),
+            Self::Member(spawned) => spawned.thread(),
+        }
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Real(handle) => handle.is_finished(),

@@ -115,12 +115,13 @@ fn several_threads_go_on_when_a_full_file_system_is_freed_again() {
     let image = directory.path().join("image");
     let Some(disk) = Mounted::image(directory.path().join("disk"), &image, 4 << 20) else { return };
     let mut expected = Records::new();
+    // Segments are many on a whole disk, and each takes several syncs.
+    fs::write(disk.at.join("taken"), vec![1; 1200 << 10]).unwrap();
     for background in [false, true] {
         let ballast = disk.at.join("ballast");
         fs::write(&ballast, vec![1; 300 << 10]).unwrap();
         File::open(&ballast).unwrap().sync_all().unwrap();
         let mut options = tiny();
-        // Fewer of them, as each takes several syncs.
         let log = options.segment_bytes(64 << 10).background(background);
         let log = log.open(disk.at.join("log")).unwrap();
         expected.extend(fill_up(&log, u64::from(background) * 2, false));

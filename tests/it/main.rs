@@ -6,6 +6,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
 
 #[cfg(test)]
+mod asynchronous;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bystander;
@@ -25,8 +27,6 @@ mod durability;
 #[cfg(test)]
 mod every_fault;
 #[cfg(test)]
-mod evidence;
-#[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod faults;
@@ -42,6 +42,8 @@ mod injected;
 mod kill;
 #[cfg(test)]
 mod lockout;
+#[cfg(test)]
+mod lookahead;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -63,3 +65,5 @@ mod reopened;
 mod strace;
 #[cfg(test)]
 mod tap;
+#[cfg(test)]
+mod torn;

@@ -48,7 +48,7 @@ fn unclean(directory: &Path) -> (PathBuf, BTreeMap<PathBuf, Vec<u8>>, History) {
     let (live, log) = (directory.join("live"), directory.join("log"));
     let task = Task::endless(3, 1, &live);
     let mut child = task.start(&[], MEETS_A_FAULT);
-    while child.told.acks < 150 && child.hear() {}
+    while child.told.acks < 60 && child.hear() {}
     child.kill();
     let (told, _) = child.finish();
     fs::rename(&live, &log).unwrap();

@@ -121,6 +121,52 @@ fn frames_in_frames_are_not_summed_one_by_one() {
     assert!(search.crcs.is_some());
 }
 
+/// What costs most: headers at every step, or at every other one with a high watermark, whose frames
+/// are of this length, or end at the end.
+fn costly(words: usize, len: Option<usize>, dense: bool) -> Area {
+    let room = |at: usize| ((words - at) * 8).saturating_sub(16);
+    let len_at = |at: usize| len.unwrap_or(usize::MAX).min(room(at)) as u64;
+    let second = |at: usize| if at.is_multiple_of(2) { 1 | len_at(at) << 32 } else { 1 };
+    let contents: Vec<u64> =
+        (0..words).map(|at| if dense { 1 | len_at(at) << 32 } else { second(at) }).collect();
+    area_of(&contents, &[])
+}
+
+#[test]
+fn the_work_of_a_search_is_bounded_by_the_bytes_whatever_they_are() {
+    // Each step's short payload, the longer ones until that is given up, and one pass for all of them.
+    let passes = SHORT / 8 + DIRECT_PASSES + 1;
+    let mut most = 0;
+    for words in [1000, 4000, 64_000] {
+        let lengths = [0, 8, 63, 64, 65, 100, 1001, 4096, 20_000, words * 4];
+        for len in lengths.into_iter().map(Some).chain([None]) {
+            for (dense, above) in [(true, None), (false, None), (false, Some(0))] {
+                let area = costly(words, len, dense);
+                let mut search = Search::new(&area.bytes, area.start, area.salt);
+                let accept = |lsn, header: &FrameHeader| answers(lsn, header, above);
+                assert_eq!(search.find(0..u64::MAX, accept), None);
+                let [summed, compared] = search.work.get();
+                assert!(compared <= words, "{words} {len:?}: {compared} checksums compared");
+                let bound = passes * area.bytes.len();
+                assert!(summed <= bound, "{words} {len:?}: {summed} bytes summed");
+                most = most.max(summed / area.bytes.len());
+            }
+        }
+    }
+    assert!(most >= SHORT / 8 - 1, "{most} passes at most: what is meant to cost much does not");
+}
+
+#[test]
+fn what_seems_right_but_for_its_filler_is_not_summed_again_and_again() {
+    // The last word of all payloads is the same one, so that its filler spoils each of them.
+    let (mut area, lsn) = nested(4000, 1001);
+    area.flip(lsn, (16 + 1001) * 8 + 3);
+    let mut search = Search::new(&area.bytes, area.start, area.salt);
+    assert_eq!(search.find(0..u64::MAX, |_, _| true), None);
+    let [summed, compared] = search.work.get();
+    assert!(summed <= (DIRECT_PASSES + 2) * area.bytes.len() && compared <= 4000);
+}
+
 #[test]
 fn a_frame_whose_filler_is_not_zero_is_not_found() {
     for len in [1, 1001] {

@@ -120,6 +120,51 @@ fn a_file_that_lost_its_end_is_read_as_far_as_it_goes() {
 }
 
 #[test]
+fn the_addresses_of_a_segment_that_is_set_aside_are_not_offered_again() {
+    // The slot that knew of it is lost, and nothing of it was durable.
+    let writer = Writer::new().segment().records(3, 50).roll().records(2, 50);
+    let slot = usize::from(writer.clone().control(|_| {}).image == writer.image);
+    for slot in [slot, 1 - slot] {
+        let torn = writer.clone().damage_slot(slot).flip(frames_start(BYTES) + 20);
+        let opened = open(&torn.image).unwrap().checked();
+        assert_eq!(opened.records(), writer.records[..3]);
+        assert_eq!(opened.recovered.report.set_aside.len(), 1);
+        assert!(opened.recovered.tail >= 2 * BYTES, "{}", opened.recovered.tail);
+    }
+}
+
+#[test]
+fn what_follows_a_file_that_can_not_be_read_is_kept() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).records(2, 50);
+    let writer = writer.roll().seal(BYTES).sync().records(2, 50);
+    for bytes in [0, 20, 4000] {
+        let mut image = writer.image.clone();
+        image.get_mut(&segment_name(BYTES)).unwrap().resize(bytes, 0);
+        let opened = skip(&image);
+        let expected = [&writer.records[..2], &writer.records[4..]].concat();
+        assert_eq!(opened.records(), expected, "{bytes}");
+        let report = &opened.recovered.report;
+        assert!(report.set_aside.is_empty());
+        for (lsn, _) in &writer.records[2..4] {
+            let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(*lsn));
+            assert!(report.damage.iter().any(named), "{bytes}: {report}");
+        }
+    }
+}
+
+#[test]
+fn of_several_missing_segments_all_records_are_reported() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).records(2, 50);
+    let writer = writer.roll().seal(BYTES).sync().records(2, 50);
+    let opened = skip(&writer.clone().lose(0).lose(BYTES).image);
+    assert_eq!(opened.records(), writer.records[4..]);
+    for (lsn, _) in &writer.records[..4] {
+        let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(*lsn));
+        assert!(opened.recovered.report.damage.iter().any(named));
+    }
+}
+
+#[test]
 fn swapped_files_are_left_alone() {
     let writer = Writer::new().segment().records(2, 50).roll().records(2, 50);
     let mut image = writer.roll().records(1, 10).image;

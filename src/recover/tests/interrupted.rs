@@ -189,6 +189,15 @@ fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
 }
 
 #[test]
+fn the_segment_that_a_cut_ended_stays_whatever_is_said_of_the_newest() {
+    let writer = Writer::new().segment().records(4, 60);
+    let cut = writer.clone().cut(0, writer.at);
+    let opened = open(&cut.control(|state| state.newest = None).image).unwrap().checked();
+    assert_eq!(opened.records(), writer.records);
+    assert_eq!(open(&opened.image()).unwrap().checked().records(), writer.records);
+}
+
+#[test]
 fn damage_before_the_end_of_a_cut_is_corruption() {
     let writer = Writer::new().segment().records(4, 60);
     let end = writer.at;

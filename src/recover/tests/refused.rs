@@ -93,6 +93,47 @@ fn a_damaged_link_is_refused_if_anything_behind_it_was_durable() {
 }
 
 #[test]
+fn a_trailer_proves_the_link_of_its_own_segment() {
+    // Sealed, and then power was lost before any frame could name what that had made durable.
+    let start = frames_start(BYTES);
+    let writer = Writer::new().segment().records(3, 50).roll().seal(0).records(2, 50);
+    let sealed = writer.roll().seal(BYTES);
+    assert_eq!(corrupt(&sealed.clone().flip(start + 30).image).1, 4096);
+    assert_eq!(corrupt(&sealed.zero(start..start + 48).image).1, 4096);
+}
+
+#[test]
+fn a_segment_is_accounted_for_though_the_slot_that_knew_of_it_is_lost() {
+    let writer = Writer::new().segment().records(3, 50).roll().seal(0).sync().records(3, 50);
+    let slot = usize::from(writer.clone().control(|_| {}).image != writer.image);
+    for slot in [slot, 1 - slot] {
+        let lost = writer.clone().damage_slot(slot);
+        assert_eq!(corrupt(&lost.clone().flip(frames_start(BYTES) + 20).image).1, 4096);
+        assert_eq!(
+            corrupt(&lost.flip(BYTES + 20).image),
+            (segment_name(BYTES), 0, {
+                let image = writer.clone().flip(BYTES + 20).image;
+                corrupt(&image).2
+            })
+        );
+    }
+}
+
+#[test]
+fn a_segment_that_was_proven_durable_is_missed_before_a_torn_one() {
+    let writer = Writer::new().segment().records(3, 50).roll().seal(0).records(3, 50);
+    let end = writer.at;
+    let told = writer.control(|state| state.durable_end = end).roll().records(1, 50);
+    // What tears lies above all that is proven, and says nothing of what is before it.
+    let torn = told.flip(frames_start(2 * BYTES) + 20).lose(BYTES);
+    assert_eq!(missing(&torn.image), (segment_name(BYTES), frames_end(0, BYTES)));
+    let Error::MissingSegment { .. } = open_as(&torn.image, RecoveryPolicy::Strict).unwrap_err()
+    else {
+        panic!("it is missed by all")
+    };
+}
+
+#[test]
 fn a_batch_that_goes_on_into_something_else_is_corruption_even_unproven() {
     let writer = Writer::new().segment().records(1, 10).unfinished(b"a").unfinished(b"b");
     let first = writer.records[1].0;

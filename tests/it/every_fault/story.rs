@@ -134,6 +134,16 @@ pub(super) fn check_reopened(
     story.check(&records(&open(&left)), handed_out.len() + 1);
 }
 
+/// Cuts the power before each event of an opening: what was durable is there.
+pub(super) fn check_cut_while_reopening(disk: &FaultStorage, story: &Story, seed: u64) {
+    let begin = disk.events();
+    drop(open(disk));
+    for event in begin..disk.events() {
+        let left = FaultStorage::from_image(disk.crash_at(event, seed + event));
+        story.check(&records(&open(&left)), story.durable);
+    }
+}
+
 /// Opens what power cuts of the kinds `seeds` leave now: what was durable is there, and what one
 /// opening shows, so does the next.
 pub(super) fn check_power_cuts(disk: &FaultStorage, story: &Story, seeds: Range<u64>) {

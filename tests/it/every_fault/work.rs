@@ -59,7 +59,7 @@ pub(super) fn works() -> Vec<Work> {
     filled.disk.set_zero_fill(true);
     let made = Work { name: "life", ..life(FaultStorage::without_directory()) };
     let (killed, torn, closed) = (killed(), torn(), closed());
-    vec![made, filled, killed, torn, closed, large()]
+    vec![made, filled, killed, torn, closed, large(), filling()]
 }
 
 /// A whole life: everything that a log does, over several segments.
@@ -143,6 +143,14 @@ fn large() -> Work {
     Work { name: "large", steps: steps.to_vec(), ..life(FaultStorage::new()) }
 }
 
+/// Segments so large that zeros are written into them while they are appended to.
+fn filling() -> Work {
+    let steps = [&[Open, Durable(9)][..], &[Batch(9, 1700); 5], &[Sync, Close]].concat();
+    let work = Work { name: "large with zeros ahead", steps, ..life(FaultStorage::new()) };
+    work.disk.set_zero_fill(true);
+    work
+}
+
 /// Flips a bit behind the header of the frame at an address.
 fn flip(image: &mut Image, at: u64) {
     let is_there = |name: &&str| match classify(name) {
@@ -164,7 +172,7 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(work: &Work, disk: FaultStorage) -> Self {
         let mut options = tiny();
-        if work.name == "large" {
+        if work.name.starts_with("large") {
             options.segment_bytes(8 * TINY);
         }
         Self { disk, options, log: None, story: work.story.clone() }

@@ -21,7 +21,7 @@ pub(crate) enum Manner {
     Nothing,
     /// All of them are.
     Everything,
-    /// The first few are.
+    /// The first pages are.
     Prefix,
     /// All are but a stretch: later ones without earlier ones.
     Gap,
@@ -56,11 +56,16 @@ impl Cut {
         let entries = &recording.entries;
         let is_flush = |at: &usize| matches!(entries[*at], Entry::Flush);
         let flushes: Vec<usize> = (0..entries.len()).filter(is_flush).collect();
-        // Where several writes are at stake, one may be there without the other.
-        let rich: Vec<usize> = flushes
-            .windows(2)
-            .filter_map(|pair| (pair[1] - pair[0] > 2).then_some(pair[1]))
-            .collect();
+        // Where several pages are at stake, one may be there without the other.
+        let bytes = |entry: &Entry| match entry {
+            Entry::Write(_, bytes) => bytes.len(),
+            Entry::Flush => 0,
+        };
+        let is_rich = |pair: &[usize]| {
+            let written: usize = entries[pair[0]..pair[1]].iter().map(bytes).sum();
+            (written > PAGE_BYTES).then_some(pair[1])
+        };
+        let rich: Vec<usize> = flushes.windows(2).filter_map(is_rich).collect();
         let pick = |from: &[usize], random: &mut Random| match from.len() {
             0 => 0,
             len => from[random.below(len as u64) as usize],
@@ -82,13 +87,20 @@ impl Cut {
         cuts
     }
 
-    /// A cut on either side of every flush: everything unflushed is lost, or any part of it.
+    /// Cuts on either side of every flush: several where several pages are at stake.
     pub(crate) fn every(recording: &Recording, random: &mut Random) -> Vec<Self> {
         let mut cuts = Vec::new();
+        let mut unflushed = 0;
         for (at, entry) in recording.entries.iter().enumerate() {
-            if matches!(entry, Entry::Flush) {
-                cuts.push(Self { at, manner: Manner::some(random), seed: random.next() });
-                cuts.push(Self { at: at + 1, manner: Manner::Nothing, seed: 0 });
+            match entry {
+                Entry::Write(_, bytes) => unflushed += bytes.len(),
+                Entry::Flush => {
+                    for _ in 0..if unflushed > PAGE_BYTES { 4 } else { 1 } {
+                        cuts.push(Self { at, manner: Manner::some(random), seed: random.next() });
+                    }
+                    cuts.push(Self { at: at + 1, manner: Manner::Nothing, seed: 0 });
+                    unflushed = 0;
+                }
             }
         }
         cuts
@@ -100,8 +112,8 @@ impl Manner {
         match random.below(10) {
             0 => Self::Nothing,
             1 => Self::Everything,
-            2..4 => Self::Prefix,
-            4..6 => Self::Gap,
+            2 => Self::Prefix,
+            3..6 => Self::Gap,
             6..8 => Self::Pages,
             _ => Self::Sectors,
         }
@@ -143,55 +155,35 @@ impl<'a> Cutter<'a> {
 
     fn unflushed(&self, cut: &Cut, image: &mut Pages) {
         let writes = self.recording.entries[self.done..cut.at].iter();
-        let writes: Vec<_> = writes
+        // A write of many pages is no more whole than many writes.
+        let pages: Vec<_> = writes
             .filter_map(|entry| match entry {
-                Entry::Write(offset, bytes) => Some((*offset, &**bytes)),
+                Entry::Write(offset, bytes) => Some(pieces(*offset, bytes, PAGE_BYTES)),
                 Entry::Flush => None,
             })
+            .flatten()
             .collect();
         let mut random = Random::new(cut.seed);
-        let count = writes.len() as u64;
+        let count = pages.len() as u64;
         let (first, second) = (random.below(count + 1), random.below(count + 1));
         let gap = first.min(second)..first.max(second);
         let percent = 10 + random.below(81);
-        for (index, (offset, bytes)) in (0..).zip(writes) {
-            match cut.manner {
-                Manner::Everything => image.write(offset, bytes),
-                Manner::Prefix if index < first => image.write(offset, bytes),
-                Manner::Gap if !gap.contains(&index) => image.write(offset, bytes),
-                Manner::Nothing | Manner::Prefix | Manner::Gap => {}
-                Manner::Pages | Manner::Sectors => {
-                    let tears = cut.manner == Manner::Sectors;
-                    self.some_of(offset, bytes, tears.then_some(50), percent, &mut random, image);
-                }
-            }
-        }
-    }
-
-    /// Writes a part of a write: `percent` of its pages, and `sectors` percent of each one's
-    /// sectors where it may tear.
-    fn some_of(
-        &self,
-        offset: u64,
-        bytes: &[u8],
-        sectors: Option<u64>,
-        percent: u64,
-        random: &mut Random,
-        image: &mut Pages,
-    ) {
-        for (at, page) in pieces(offset, bytes, PAGE_BYTES) {
-            if !random.chance(percent) {
-                continue;
-            }
-            match sectors.filter(|_| self.may_tear(at, page.len())) {
-                None => image.write(at, page),
-                Some(sectors) => {
-                    for (at, sector) in pieces(at, page, SECTOR_BYTES) {
-                        if random.chance(sectors) {
-                            image.write(at, sector);
-                        }
+        for (index, (offset, page)) in (0..).zip(pages) {
+            let is_there = match cut.manner {
+                Manner::Nothing => false,
+                Manner::Everything => true,
+                Manner::Prefix => index < first,
+                Manner::Gap => !gap.contains(&index),
+                Manner::Pages | Manner::Sectors => random.chance(percent),
+            };
+            if is_there && cut.manner == Manner::Sectors && self.may_tear(offset, page.len()) {
+                for (offset, sector) in pieces(offset, page, SECTOR_BYTES) {
+                    if random.chance(50) {
+                        image.write(offset, sector);
                     }
                 }
+            } else if is_there {
+                image.write(offset, page);
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn round(
     let options = checker.kind.options()[0];
     let mounted = checker.place.mount(checker.kind, empty.clone(), options).map_err(told)?;
     let mut random = Random::new(seed.wrapping_add(4));
-    kill(&log_directory(&mounted), seed, 1 + random.below(800)).map_err(told)?;
+    kill(&log_directory(&mounted), seed, 1 + random.below(400)).map_err(told)?;
     let log = open(&mounted, &some_options(&mut random))?;
     let opened = mounted.device().stamp();
     let rewritten = log.recovery().rewritten_bytes;
@@ -56,7 +56,7 @@ pub(crate) fn round(
 
 /// Starts the process, and kills it after so many of its calls.
 fn kill(directory: &Path, seed: u64, calls: u64) -> std::io::Result<()> {
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new("/proc/self/exe")
         .args([CHILD, &seed.to_string()])
         .arg(directory)
         .stdout(Stdio::piped())

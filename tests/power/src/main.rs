@@ -14,6 +14,10 @@
 //! 4. Three more nets stand on the same floor: a process that is killed before the power goes
 //!    ([`killed`]), a disk that fails writes and is well again ([`failing`]), and the file system's
 //!    own shutdown ([`shutdown`]).
+//!
+//! What no cut here can show: a trailer that reached the disk before its frames. Its block was
+//! reserved and never written, so ext4 and xfs show zeros there until their journal says otherwise,
+//! and that comes after a flush; btrfs never writes in place. The simulated storage shows it.
 
 mod arguments;
 mod check;

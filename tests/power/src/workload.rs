@@ -71,7 +71,9 @@ pub(crate) fn run(mounted: &Mounted, plan: &Plan) -> Result<History, String> {
         history.durable_below(log.tail().get(), stamp);
         let stop = AtomicBool::new(false);
         let ended = thread::scope(|scope| {
-            scope.spawn(|| disturb(mounted, plan.seed, &stop));
+            if !plan.is_lazy {
+                scope.spawn(|| disturb(mounted, plan.seed, &stop));
+            }
             let start = |writer| {
                 let writer = Writer::new(session * plan.writers + writer, plan.seed, device);
                 let writer = if plan.is_lazy { writer.lazy() } else { writer };
@@ -149,7 +151,16 @@ impl<'a> Writer<'a> {
             if is_over() {
                 break;
             }
-            let choices = if self.is_lazy { 82 } else { 100 };
+            if self.is_lazy {
+                // So slow that segments are made and sealed while it goes on.
+                thread::sleep(Duration::from_micros(self.random.below(3000)));
+            }
+            // One call in 400 syncs: for several segments nobody does.
+            let choices = match self.is_lazy {
+                true if self.random.below(400) > 0 => 82,
+                true => 100,
+                false => 100,
+            };
             let failed = match self.random.below(choices) {
                 0..82 => self.append(log, &too_late).err(),
                 82..88 => log.sync().map(|end| self.promised(end.get(), &too_late)).err(),
@@ -186,7 +197,7 @@ impl<'a> Writer<'a> {
     }
 
     fn append(&mut self, log: &Log, too_late: &impl Fn() -> bool) -> stratalog::Result<()> {
-        let choice = self.random.below(if self.is_lazy { 56 } else { 100 });
+        let choice = self.random.below(if self.is_lazy { 55 } else { 100 });
         let parts = if choice < 20 { 1 + self.random.below(5) as u32 } else { 1 };
         let call = self.call;
         self.call += 1;
