@@ -51,9 +51,12 @@ impl Plan {
         let mut threads = Vec::new();
         for number in 0..=random.below(4) {
             let count = 1 + random.below(operations_max);
-            let draw = |_| match of_batches {
-                true => Operation::draw_of_batches(&mut random, segment_bytes, number > 0),
-                false => Operation::draw(&mut random, segment_bytes),
+            let draw = |_| {
+                if of_batches {
+                    Operation::draw_of_batches(&mut random, segment_bytes, number > 0)
+                } else {
+                    Operation::draw(&mut random, segment_bytes)
+                }
             };
             threads.push((0..count).map(draw).collect::<Vec<_>>());
         }
