@@ -240,15 +240,6 @@ pub(crate) enum JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// The thread, to tell it from others.
-    #[allow(dead_code, reason = "as the real one has it")]
-    pub(crate) fn thread(&self) -> &thread::Thread {
-        match self {
-            Self::Real(handle) => handle.thread(),
-            Self::Member(spawned) => spawned.thread(),
-        }
-    }
-
     pub(crate) fn join(self) -> thread::Result<T> {
         match self {
             Self::Real(handle) => handle.join(),
