@@ -135,7 +135,11 @@ impl Walk<'_, '_> {
                 // Of a log that was opened, but never used, a beginning above the head is known.
                 let next_base = self.state.next_base;
                 let begins = [self.state.newest.unwrap_or(next_base), next_base].map(frames_start);
-                if begins.contains(&self.proof) {
+                // So it is where the first of several that were prepared since lies, of which not even
+                // the link is durable.
+                let mut there = (0..self.members.len()).filter_map(|it| self.member(it));
+                let is_ready = there.any(|file| file.start() == self.proof);
+                if begins.contains(&self.proof) || is_ready {
                     return;
                 }
                 (head.saturating_sub(BLOCK_BYTES), head, head)
