@@ -45,14 +45,14 @@ fn run_seeds(test: &str, seeds: u64, scope: Scope) {
 fn short_lives_survive_a_crash_at_every_event() {
     let scope =
         Scope { lives: 4, operations_max: 5, events_percent: 100, power_cuts: 2, only: None };
-    run_seeds("short lives", 25, scope);
+    run_seeds("short lives", 18, scope);
 }
 
 #[test]
 fn long_lives_survive_crashes_at_random_events() {
     let scope =
         Scope { lives: 8, operations_max: 60, events_percent: 2, power_cuts: 3, only: None };
-    run_seeds("long lives", 10, scope);
+    run_seeds("long lives", 8, scope);
 }
 
 /// All events of one life, and what was told in it.
