@@ -71,17 +71,17 @@ run_net() {
     cargo test "${arguments[@]}" >"$copy/run" 2>&1
 }
 
-# The tests that failed, or the first panic where a test took all others with it.
+# The tests that failed, or the first that panicked where that ended the process.
 culprits() {
-  local failed
+  local failed more
   failed=$(sed -n 's/^test \([a-z0-9_:]*\)\( - should panic\)\? \.\.\. FAILED$/\1/p' "$copy/run" | sort)
   if [ -n "$failed" ]; then
-    local count
-    count=$(wc -l <<<"$failed")
-    printf '%s' "$(head -n 1 <<<"$failed")"
-    if [ "$count" -gt 1 ]; then printf ' and %s more' "$((count - 1))"; fi
+    more=$(($(wc -l <<<"$failed") - 1))
+    head -n 1 <<<"$failed" | tr -d '\n'
+    if [ "$more" -gt 0 ]; then printf ' and %s more' "$more"; fi
   else
-    printf 'ended: %s' "$(grep -m 1 -E 'panicked at|signal' "$copy/run" || tail -n 1 "$copy/run")"
+    sed -n "s/^thread '\([a-z0-9_:]*\)'.* panicked at .*/\1, which ends the process/p" "$copy/run" |
+      grep -m 1 . || tail -n 1 "$copy/run"
   fi
 }
 
