@@ -91,7 +91,7 @@ judge() {
   local -a arguments
   net=$(net_of "$patch")
   if [ -z "$net" ]; then echo "names no net"; return; fi
-  if grep -qxF "$net" "$copy/broken"; then echo "its net fails without it: $net"; return; fi
+  if grep -qxF -- "$net" "$copy/broken"; then echo "its net fails without it: $net"; return; fi
   parse "$net"
   restore
   if ! GIT_CEILING_DIRECTORIES="$copy" git apply --whitespace=nowarn "$patch" 2>"$copy/apply"; then
