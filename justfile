@@ -23,6 +23,30 @@ loom *arguments:
 miri *arguments:
     scripts/miri.sh {{ arguments }}
 
+# Each acquire and release of the protocol weakened by itself: a model must fail.
+mutate-orderings *arguments:
+    scripts/mutate-orderings.sh {{ arguments }}
+
+# Logs that lose power at every event of their lives, also while they recover. SEEDS=.. runs more.
+crash *arguments:
+    scripts/crash.sh {{ arguments }}
+
+# Power cuts on ext4, xfs and btrfs, on a device that is recorded (root).
+power *arguments:
+    scripts/power.sh {{ arguments }}
+
+# Inputs that break a promise: scan, open, model (nightly and cargo-fuzz).
+fuzz *arguments:
+    scripts/fuzz.sh {{ arguments }}
+
+# Tests under ThreadSanitizer or AddressSanitizer: thread, address (nightly and rust-src).
+sanitize kind *arguments:
+    scripts/sanitize.sh {{ kind }} {{ arguments }}
+
+# The search behind a torn tail of 64 MiB, whatever is in it, within its bounds in seconds.
+lookahead:
+    scripts/lookahead.sh
+
 # The library's own benchmarks.
 bench *arguments:
     cargo bench {{ arguments }}

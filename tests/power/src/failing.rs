@@ -42,11 +42,18 @@ pub(crate) fn round(
         mounted.unmount().map_err(told)?;
         return Ok(None);
     }
+    let told_of = errors.iter().map(|error| chain(error)).collect::<Vec<_>>().join("; ");
+    let watermarks = format!("durable {}, committed {}", log.durable(), log.committed());
     stays_poisoned(log, &errors)?;
     // The device is well, the page cache is not what the device holds.
     let log = open(&mounted, &plan.options)?;
     let opened = mounted.device().stamp();
     let rewritten = log.recovery().rewritten_bytes;
+    let reopened = format!(
+        "{failed} writes failed: {told_of}; {watermarks}\n  opened again: {}\n  {:?}",
+        log.recovery(),
+        log.segments()
+    );
     let found = contents(&log)?;
     before.judge(usize::MAX, &found)?;
     let mut after = History::after(&found, opened);
@@ -56,7 +63,11 @@ pub(crate) fn round(
     let mut all = Cut::choose(&recording, &after.promises(), cuts, &mut random);
     all.insert(0, Cut { at: opened, manner: crate::cut::Manner::Nothing, seed });
     all.sort_by_key(|cut| cut.at);
-    checker.check_all(&recording, &[], &all, &before, Some((opened, &after)))?;
+    let checked = checker.check_all(&recording, &[], &all, &before, Some((opened, &after)));
+    checked.map_err(|Broken { what, image }| Broken {
+        what: format!("{what}\n  before entry {opened}: {reopened}"),
+        image,
+    })?;
     Ok(Some(format!(
         "{failed} writes failed, {} of {} writers were told, {} records handed out, \
          {rewritten} bytes written again, {} cuts",
