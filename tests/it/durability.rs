@@ -304,7 +304,7 @@ fn a_segment_that_nobody_syncs_gets_its_trailer_after_a_sync() {
 
 #[test]
 fn a_sync_up_to_a_record_of_a_batch_covers_the_batch() {
-    let log = tiny().background(false).open_with(MemoryStorage::new()).unwrap();
+    let log = tiny().open_with(MemoryStorage::new()).unwrap();
     let batch = log.append_batch(&[[1; 9]; 4]).unwrap();
     let durable = log.sync_to(batch.start).unwrap();
     assert_eq!(durable, log.committed(), "{batch:?}");
