@@ -4,11 +4,10 @@
 # too; needs nightly with rust-src. address: memory that is used after it was given back, or beyond
 # its end. What is suppressed is in tsan-suppressions.txt, with reasons.
 #
-# What thread can see is plain memory: bytes of memory storage and regions, buffers, what locks guard.
-# It reports a write to shared bytes that takes no lock, but in few runs: one in five of the test of
-# regions that come and go, as an access that never comes in the wrong order is not seen. It can't see
-# the order of the ring's words, which are atomics, so that relaxing them is no race to it; nor bytes
-# of a mapped file, which the system writes. loom sees the ring.
+# What thread sees is accesses to plain memory, as those to the shared bytes of memory storage. With
+# the lock of their writes taken away it reported the race in two of ten runs of the test of regions
+# that come and go: one quiet run proves little. The ring's words are atomics: that their order is
+# relaxed is no race to it. Nor does it see what the system writes into a mapped file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?thread or address}
