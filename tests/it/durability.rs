@@ -286,6 +286,31 @@ fn nothing_is_called_durable_before_it_was_synced() {
     }
 }
 
+#[test]
+fn a_segment_that_nobody_syncs_gets_its_trailer_after_a_sync() {
+    for background in [false, true] {
+        let recorder = Recorder::new(MemoryStorage::new());
+        let log = recorder.open(background);
+        // In batches, so that segments end with much that is committed only.
+        for key in 0..40 {
+            let payload = filled(key, 900);
+            log.append_batch(&[&payload; 4]).unwrap();
+        }
+        log.close().unwrap();
+        let replay = Replay::over(&MemoryStorage::new()).run(&recorder.record.take());
+        assert!(replay.trailers > 5, "{} trailers", replay.trailers);
+    }
+}
+
+#[test]
+fn a_sync_up_to_a_record_of_a_batch_covers_the_batch() {
+    let log = tiny().open_with(MemoryStorage::new()).unwrap();
+    let batch = log.append_batch(&[[1; 9]; 4]).unwrap();
+    let durable = log.sync_to(batch.start).unwrap();
+    assert_eq!(durable, log.committed(), "{batch:?}");
+    assert_eq!(durable, log.durable(), "{batch:?}");
+}
+
 /// A disk as a process crash leaves it: 20 durable records, then 24 that were only committed, in the
 /// second and third segment.
 fn crashed() -> (MemoryStorage, Lsn) {

@@ -27,6 +27,8 @@ struct Disk {
     state: Mutex<DiskState>,
     /// Why a call failed: noted before the protocol hears of it, read by whoever hears of the poison.
     cause: RaceDetector,
+    /// The bytes of the file: a reader looks at what the committed watermark covers, and at no more.
+    bytes: RaceDetector,
 }
 
 #[derive(Default)]
@@ -90,6 +92,7 @@ impl Medium for Disk {
     }
 
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
+        self.bytes.on_write();
         let mut bytes = vec![0; usize::try_from(run.data_end - run.from).unwrap()];
         protocol.take(run.from, &mut bytes);
         let mut state = self.state.lock();
@@ -132,7 +135,11 @@ impl Log {
         let state = DiskState { written_to: START, synced_to: START, ..state };
         Arc::new(Self {
             protocol,
-            disk: Disk { state: Mutex::new(state), cause: RaceDetector::new() },
+            disk: Disk {
+                state: Mutex::new(state),
+                cause: RaceDetector::new(),
+                bytes: RaceDetector::new(),
+            },
         })
     }
 

@@ -141,6 +141,11 @@ fn only_what_nothing_proves_durable_is_written_again() {
     let opened = open(&writer.image).unwrap().checked();
     assert_eq!(opened.recovered.report.rewritten_bytes, writer.at - proven);
     assert_eq!(opened.records(), writer.records);
+    // A trailer proves it of all segments up to its own, also of one that lost its own.
+    let sealed = Writer::new().segment().records(3, 50).roll().records(2, 50).roll().seal(BYTES);
+    let opened = open(&sealed.image).unwrap().checked();
+    assert_eq!(opened.recovered.report.rewritten_bytes, sealed.at - frames_start(2 * BYTES));
+    assert_eq!(opened.records(), sealed.records);
 }
 
 #[test]
