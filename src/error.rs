@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Lsn;
+use one_line::OneLine;
+
+pub(crate) mod one_line;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -327,9 +330,9 @@ impl fmt::Display for Corruption {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { op, path, .. } => write!(f, "failed to {op} {}", path.display()),
+            Self::Io { op, path, .. } => write!(f, "failed to {op} {}", OneLine(path)),
             Self::Corrupt { path, offset, lsn, reason } => {
-                write!(f, "{}: damaged at offset {offset}", path.display())?;
+                write!(f, "{}: damaged at offset {offset}", OneLine(path))?;
                 if let Some(lsn) = lsn {
                     write!(f, " (lsn {lsn})")?;
                 }
@@ -338,18 +341,18 @@ impl fmt::Display for Error {
             Self::TornTail { path, lsn } => write!(
                 f,
                 "{}: torn tail: expected a clean end, found leftovers of a crash from lsn {lsn} on",
-                path.display()
+                OneLine(path)
             ),
             Self::UnsupportedFormat { path, found, supported } => write!(
                 f,
                 "{}: expected format version {supported} or older, found {found}",
-                path.display()
+                OneLine(path)
             ),
             Self::InvalidOptions { option, found, expected } => {
                 write!(f, "option {option}: expected {expected}, found {found}")
             }
             Self::Locked { path } => {
-                write!(f, "{}: the log is open for appending elsewhere", path.display())
+                write!(f, "{}: the log is open for appending elsewhere", OneLine(path))
             }
             Self::RecordTooLarge { len, max } => {
                 write!(f, "record too large: expected at most {max} bytes, found {len}")
@@ -363,10 +366,10 @@ impl fmt::Display for Error {
                 write!(f, "lsn {lsn} is not there yet: the log ends at lsn {end}")
             }
             Self::NoSpace { path, .. } => {
-                write!(f, "{}: no space for another segment", path.display())
+                write!(f, "{}: no space for another segment", OneLine(path))
             }
             Self::Poisoned { op, path, .. } => {
-                write!(f, "poisoned by an earlier failure to {op} {}", path.display())
+                write!(f, "poisoned by an earlier failure to {op} {}", OneLine(path))
             }
             Self::Closed => f.write_str("the log is closed"),
             Self::NotALog { path, found } => {
@@ -375,13 +378,13 @@ impl fmt::Display for Error {
                     NotALog::OtherFiles => "a directory of other files",
                     NotALog::Nothing => "nothing",
                 };
-                write!(f, "{}: expected a log, found {found}", path.display())
+                write!(f, "{}: expected a log, found {found}", OneLine(path))
             }
             Self::ForeignFile { path } => {
-                write!(f, "{}: expected only files of the log, found this one", path.display())
+                write!(f, "{}: expected only files of the log, found this one", OneLine(path))
             }
             Self::MissingSegment { path, lsn } => {
-                write!(f, "{}: expected a segment that holds lsn {lsn}, found none", path.display())
+                write!(f, "{}: expected a segment that holds lsn {lsn}, found none", OneLine(path))
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use crate::error::Op;
 use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFile, StorageLock};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
@@ -164,4 +165,43 @@ fn pacing_the_zeros_takes_no_failure_away_from_the_sync_of_frames() {
     let before = probe.seen.syncs_of_writer.load(Ordering::SeqCst);
     while appender.disk.supply.fill_ahead(&appender.protocol).unwrap() {}
     assert_eq!(probe.seen.syncs_of_writer.load(Ordering::SeqCst), before);
+}
+
+#[test]
+fn a_stopped_log_and_a_tail_that_has_moved_make_no_room() {
+    let probe = Probe::default();
+    let log = open(&probe, 16 << 10);
+    log.append(b"one").unwrap();
+    let appender = log.appender();
+    let (protocol, disk) = (&appender.protocol, &appender.disk);
+    let tail = protocol.tail();
+    // More than is filled, and than the log has claimed.
+    let make_room = |tail| {
+        disk.supply.make_room(protocol, &disk.segments, &disk.control, (tail, 7000), &|_| {})
+    };
+    probe.seen.closed.store(true, Ordering::SeqCst);
+    assert!(make_room(tail - 8).unwrap());
+    let error = Error::io(Op::Sync, "file", io::Error::other("broken"));
+    disk.poison(protocol, &error);
+    assert!(make_room(tail).unwrap());
+    assert!(!probe.seen.late.load(Ordering::SeqCst), "nothing is written");
+}
+
+#[test]
+fn a_segment_is_filled_before_another_is_made() {
+    let probe = Probe::default();
+    let log = open(&probe, 16 << 10);
+    log.append(&[1; 1000]).unwrap();
+    let appender = log.appender();
+    let disk = &appender.disk;
+    // More than the first step of zeros: the next must be written.
+    let claim = (appender.protocol.tail(), 2016);
+    probe.seen.closed.store(true, Ordering::SeqCst);
+    let made =
+        disk.supply.make_room(&appender.protocol, &disk.segments, &disk.control, claim, &|_| {});
+    assert!(made.unwrap() && probe.seen.late.load(Ordering::SeqCst));
+    for _ in 0..3 {
+        log.append(&[1; 2000]).unwrap();
+    }
+    assert_eq!(disk.segments.load().segments.len(), 1);
 }

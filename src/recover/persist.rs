@@ -2,8 +2,12 @@
 //!
 //! Invariant: bytes are written only where they lie already, and only after they were found valid in
 //! private memory. A sync alone would not do: after a failed write-back the system holds pages that
-//! differ from the disk and counts them as written.
+//! differ from the disk and counts them as written. Nor do writing and syncing: ext4 leaves blocks
+//! whose first write failed marked as never written, writes the same page again without noticing, and
+//! says that it is synced; after a restart the blocks read as zeros. So what was written again is let
+//! go of and read back, and if it differs written once more, which then finds the mark.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::error::{Corruption, Error, Op, Result};
@@ -13,7 +17,10 @@ use crate::recover::bytes::Bytes;
 use crate::recover::facts::{Piece, SegmentFile, path_of};
 use crate::segment::seal::{trailer_of, write_trailer};
 use crate::segment::segment::Segment;
-use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
+
+/// How much is read back at once.
+const READ_BACK_BYTES: usize = 256 << 10;
 
 /// Writes the frames of a piece from `proven` on again and syncs them. Returns how many bytes.
 pub(super) fn persist(
@@ -50,10 +57,41 @@ pub(super) fn persist(
     let range = offset(start, from)..offset(start, piece.end);
     let kept = frames.get(range).unwrap_or_default();
     let target = open(storage, file)?;
-    write_all_at(&*target, kept, from - file.base)
-        .map_err(|source| Error::io(Op::Write, path_of(storage, file), source))?;
-    target.sync().map_err(|source| Error::io(Op::Sync, path_of(storage, file), source))?;
+    write_again(&*target, kept, from - file.base)
+        .map_err(|(op, source)| Error::io(op, path_of(storage, file), source))?;
     Ok(kept.len() as u64)
+}
+
+/// Writes and syncs bytes until they read back from the device, at most twice.
+fn write_again(
+    target: &dyn StorageFile,
+    bytes: &[u8],
+    at: u64,
+) -> std::result::Result<(), (Op, io::Error)> {
+    for _ in 0..2 {
+        write_all_at(target, bytes, at).map_err(|error| (Op::Write, error))?;
+        target.sync().map_err(|error| (Op::Sync, error))?;
+        target.drop_cached(at, bytes.len() as u64);
+        if reads_back(target, bytes, at).map_err(|error| (Op::Read, error))? {
+            return Ok(());
+        }
+    }
+    let lost = "what was written and synced does not read back";
+    Err((Op::Sync, io::Error::new(io::ErrorKind::InvalidData, lost)))
+}
+
+fn reads_back(target: &dyn StorageFile, bytes: &[u8], at: u64) -> io::Result<bool> {
+    let mut there = vec![0; bytes.len().min(READ_BACK_BYTES)];
+    let mut from = at;
+    for expected in bytes.chunks(READ_BACK_BYTES) {
+        let there = there.get_mut(..expected.len()).unwrap_or_default();
+        read_exact_at(target, there, from)?;
+        if there != expected {
+            return Ok(false);
+        }
+        from += expected.len() as u64;
+    }
+    Ok(true)
 }
 
 /// Writes the trailer of a segment that has ended and returns its checksum, or 0 if its frames are
@@ -89,4 +127,68 @@ pub(super) fn open(storage: &dyn Storage, file: &SegmentFile) -> Result<Arc<dyn 
 
 fn offset(start: u64, at: u64) -> usize {
     usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Mutex;
+
+    /// A file whose first writes failed into blocks that had never been written.
+    #[derive(Debug)]
+    struct Marked {
+        cache: Mutex<Vec<u8>>,
+        disk: Mutex<Vec<u8>>,
+        /// How often the cache has to be dropped until writes reach the disk.
+        drops: Mutex<u32>,
+    }
+
+    impl Marked {
+        fn new(drops: u32) -> Self {
+            let [cache, disk] = [(); 2].map(|()| Mutex::new(vec![0; 64]));
+            Self { cache, disk, drops: Mutex::new(drops) }
+        }
+    }
+
+    impl StorageFile for Marked {
+        fn size(&self) -> io::Result<u64> {
+            Ok(64)
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let offset = usize::try_from(offset).unwrap();
+            buffer.copy_from_slice(&self.cache.lock()[offset..offset + buffer.len()]);
+            Ok(buffer.len())
+        }
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            let offset = usize::try_from(offset).unwrap();
+            self.cache.lock()[offset..offset + bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn sync(&self) -> io::Result<()> {
+            if *self.drops.lock() == 0 {
+                self.disk.lock().clone_from(&self.cache.lock());
+            }
+            Ok(())
+        }
+        fn drop_cached(&self, _: u64, _: u64) {
+            self.cache.lock().clone_from(&self.disk.lock());
+            let mut drops = self.drops.lock();
+            *drops = drops.saturating_sub(1);
+        }
+    }
+
+    #[test]
+    fn what_a_sync_only_claims_to_have_written_is_written_once_more() {
+        for drops in [0, 1] {
+            let file = Marked::new(drops);
+            write_again(&file, b"kept", 8).unwrap();
+            assert_eq!(&file.disk.lock()[8..12], b"kept");
+        }
+    }
+
+    #[test]
+    fn what_never_reads_back_is_an_error() {
+        let (op, error) = write_again(&Marked::new(9), b"kept", 8).unwrap_err();
+        assert_eq!((op, error.kind()), (Op::Sync, io::ErrorKind::InvalidData));
+    }
 }

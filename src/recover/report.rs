@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::Corruption;
+use crate::error::one_line::OneLine;
 use crate::lsn::Lsn;
 
 /// What opening found, and what it did about it. Its `Display` is several lines for a terminal.
@@ -71,7 +72,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: offset {}", self.path.display(), self.offset)?;
+        write!(f, "{}: offset {}", OneLine(&self.path), self.offset)?;
         if self.lsn.start < self.lsn.end {
             write!(f, ", lsn {} to {}", self.lsn.start, self.lsn.end)?;
         }
@@ -94,7 +95,7 @@ impl fmt::Display for Recovery {
         )?;
         if let Some(cut) = &self.cut {
             write!(f, "\ncut at lsn {}, {} bytes of leftovers:", cut.lsn, cut.bytes)?;
-            write!(f, "\n  {}\n  {}", cut.path.display(), cut.reason)?;
+            write!(f, "\n  {}\n  {}", OneLine(&cut.path), cut.reason)?;
         }
         for (what, paths) in [
             ("set aside", &self.set_aside),
@@ -105,7 +106,7 @@ impl fmt::Display for Recovery {
                 write!(f, "\n{what}:")?;
             }
             for path in paths {
-                write!(f, "\n  {}", path.display())?;
+                write!(f, "\n  {}", OneLine(path))?;
             }
         }
         for damage in &self.damage {

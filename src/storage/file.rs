@@ -220,6 +220,10 @@ impl StorageFile for OpenFile {
         os::zero_fill_helps(&self.file)
     }
 
+    fn drop_cached(&self, offset: u64, bytes: u64) {
+        os::drop_cached(&self.file, offset, bytes);
+    }
+
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
         os::discard(&self.file, offset, bytes)
     }

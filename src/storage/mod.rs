@@ -201,6 +201,13 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Lets go of what is held in memory of a range that was just synced, so that the next read asks
+    /// the device. Recovery reads back in this way what it has written again. The default does
+    /// nothing, which is right where reads and syncs can't differ.
+    fn drop_cached(&self, offset: u64, bytes: u64) {
+        let _ = (offset, bytes);
+    }
+
     /// Gives the blocks of a range back that will never be read again, where that can be done
     /// without changing the file's size. The default does nothing.
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {

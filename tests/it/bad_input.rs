@@ -330,6 +330,20 @@ fn a_foreign_file_beside_the_log_is_left_and_reported() {
     assert_eq!(fs::read(directory.path().join("notes.txt")).unwrap(), b"precious");
 }
 
+#[test]
+fn a_file_whose_name_has_two_lines_is_named_on_one() {
+    let directory = with_a_foreign_file();
+    let (old, new) = (directory.path().join("notes.txt"), directory.path().join("two\nlines"));
+    fs::rename(old, &new).unwrap();
+    let refusal = tiny().recovery(RecoveryPolicy::Strict).open(directory.path()).unwrap_err();
+    assert_one_line(&refusal);
+    assert!(refusal.to_string().contains("two\\nlines"), "{refusal}");
+    let Error::ForeignFile { path, .. } = refusal else { panic!("{refusal:?}") };
+    assert_eq!(path, new);
+    let report = tiny().open(directory.path()).unwrap().recovery().to_string();
+    assert!(report.lines().any(|line| line.ends_with("two\\nlines")), "{report}");
+}
+
 fn strictly(storage: FileStorage) -> stratalog::Result<Log> {
     tiny().recovery(RecoveryPolicy::Strict).open_with(storage)
 }

@@ -216,6 +216,10 @@ impl StorageFile for TapFile {
         self.inner.wants_zero_fill()
     }
 
+    fn drop_cached(&self, offset: u64, bytes: u64) {
+        self.inner.drop_cached(offset, bytes);
+    }
+
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
         let event = self.event(Call::Discard, offset, bytes);
         tell(&*self.watch, &event, |_| self.inner.discard(offset, bytes))

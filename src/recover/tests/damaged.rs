@@ -290,3 +290,22 @@ fn a_report_reads_well_in_a_terminal() {
     }
     assert!(!shown.ends_with('\n'));
 }
+
+#[test]
+fn a_log_that_lost_all_its_segments_keeps_its_head() {
+    let writer = Writer::new().segment().records(3, 50).sync();
+    let opened = skip(&writer.clone().lose(0).image);
+    assert_eq!(opened.state().head, writer.state.head);
+    assert!(opened.recovered.tail > opened.state().head);
+    // What is missing is told as long as it is.
+    skip(&opened.image());
+}
+
+#[test]
+fn a_segment_that_ends_at_the_head_is_not_read() {
+    let writer = Writer::new().segment().records(3, 50).pad();
+    let end = writer.at;
+    let headed = writer.control(|state| (state.head, state.durable_end) = (end, end));
+    let opened = open(&headed.image).unwrap().checked();
+    assert_eq!(opened.recovered.segments.len(), 0);
+}

@@ -172,3 +172,21 @@ fn a_log_torn_at_any_byte_is_cut_at_the_frame_before() {
         assert_eq!(again.recovered.tail, opened.recovered.tail);
     }
 }
+
+#[test]
+fn a_trailer_is_later_than_a_clean_mark_only_if_it_ends_later() {
+    let full = Writer::new().segment().records(3, 50).pad().close().seal(0);
+    assert!(open(&full.image).unwrap().checked().recovered.report.clean);
+    let later = Writer::new().segment().records(3, 50).close().records(1, 50).pad().seal(0);
+    let opened = open(&later.image).unwrap().checked();
+    assert!(!opened.recovered.report.clean);
+    assert_eq!(opened.records(), later.records);
+}
+
+#[test]
+fn both_halves_of_an_id_are_drawn() {
+    let id = open(&Image::new()).unwrap().recovered.id.to_string();
+    let (high, low) = id.split_at(id.len() / 2);
+    let zeros = |half: &str| half.chars().all(|digit| digit == '0');
+    assert!(!zeros(high) && !zeros(low), "{id}");
+}

@@ -47,6 +47,20 @@ pub(in crate::storage) fn discard(file: &File, offset: u64, bytes: u64) -> io::R
     }
 }
 
+/// Lets go of the pages of a range that are clean and not mapped; widened to the size of the largest
+/// pages there are, as only whole ones are dropped. A hint: it has no error that would mean anything.
+pub(in crate::storage) fn drop_cached(file: &File, offset: u64, bytes: u64) {
+    const LARGEST_PAGE_BYTES: u64 = 2 << 20;
+    let from = offset - offset % LARGEST_PAGE_BYTES;
+    let to = offset.saturating_add(bytes).next_multiple_of(LARGEST_PAGE_BYTES);
+    let range = (libc::off_t::try_from(from), libc::off_t::try_from(to - from));
+    let (Ok(from), Ok(bytes)) = range else { return };
+    // SAFETY: the descriptor is open as long as `file` is borrowed; the other arguments are numbers,
+    // and no memory is handed over.
+    let _ =
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), from, bytes, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// False on file systems that write every block anew, or in memory: there a block that was written
 /// before is no cheaper to write again.
 pub(in crate::storage) fn zero_fill_helps(file: &File) -> bool {

@@ -68,6 +68,9 @@ pub(in crate::storage) fn discard(_file: &File, _offset: u64, _bytes: u64) -> io
     Ok(())
 }
 
+/// Does nothing: `preallocate` has written every block, so that none is marked as never written.
+pub(in crate::storage) fn drop_cached(_file: &File, _offset: u64, _bytes: u64) {}
+
 /// False, as `preallocate` has filled the file with zeros already.
 pub(in crate::storage) fn zero_fill_helps(_file: &File) -> bool {
     false

@@ -9,6 +9,7 @@
 //! | `preallocate` | fallocate, else zeros | `F_PREALLOCATE`, zeros | length, zeros | zeros |
 //! | `sync_directory` | fsync | as `sync_file` | nothing | fsync |
 //! | `discard` | punches a hole | nothing | nothing | nothing |
+//! | `drop_cached` | `POSIX_FADV_DONTNEED` | nothing | nothing | nothing |
 //! | `populate` | `MADV_POPULATE_READ` | `MADV_WILLNEED` | nothing | `MADV_WILLNEED` |
 
 use std::fs::File;
@@ -26,7 +27,8 @@ mod platform;
 mod unix;
 
 pub(super) use platform::{
-    discard, populate, preallocate, read_at, sync_directory, sync_file, write_at, zero_fill_helps,
+    discard, drop_cached, populate, preallocate, read_at, sync_directory, sync_file, write_at,
+    zero_fill_helps,
 };
 
 /// Whether the error says that the disk, or what this user may have of it, is full.

@@ -12,8 +12,8 @@
 //!    ([`cut`]). The image is mounted, the log opened, and held to what it had promised by then
 //!    ([`check`]); then the recovery itself is cut, and the recovery from that.
 //! 4. Three more nets stand on the same floor: a process that is killed before the power goes
-//!    ([`killed`]), a disk that fails writes and is well again ([`failing`]), and the file system's
-//!    own shutdown ([`shutdown`]).
+//!    ([`killed`]), a disk that fails writes and is well again ([`failing`], [`unwritten`]), and the file
+//!    system's own shutdown ([`shutdown`]).
 //!
 //! What no cut here can show: a trailer that reached the disk before its frames. Its block was
 //! reserved and never written, so ext4 and xfs show zeros there until their journal says otherwise,
@@ -36,6 +36,7 @@ mod os;
 mod pages;
 mod served;
 mod shutdown;
+mod unwritten;
 mod workload;
 mod workplace;
 
@@ -210,7 +211,9 @@ fn one(
         }
         Net::Killed => killed::round(checker, empty, seed, 4),
         Net::Failing if in_place => {
+            let unwritten = unwritten::round(checker, empty, seed)?;
             let done = failing::round(checker, empty, seed, 4)?;
+            let done = done.map(|done| format!("{done}; {unwritten}"));
             checker.count.failures += u64::from(done.is_some());
             Ok(done.unwrap_or_else(|| "nothing failed".into()))
         }
