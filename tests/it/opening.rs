@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stratalog::format::{TEMPORARY_SUFFIX, segment_name};
-use stratalog::storage::{FileStorage, MemoryStorage};
+use stratalog::format::{BLOCK_BYTES, CONTROL_NAME, ControlState, TEMPORARY_SUFFIX, segment_name};
+use stratalog::storage::{FileStorage, Image, MemoryStorage};
 use stratalog::{Log, Lsn, Options, SegmentState};
 
 use super::common::{Random, Records, TINY, filled, open_image, records, seed, tiny};
@@ -268,4 +268,24 @@ fn a_log_that_is_killed_again_and_again_before_its_first_record_goes_on_opening(
     let kept = log.append_durable(b"kept").unwrap();
     assert_eq!(records(&log), [(kept, b"kept".to_vec())]);
     log.close().unwrap();
+}
+
+/// What the newest slot of the control file says.
+fn control(image: &Image) -> ControlState {
+    let slots = image.get(CONTROL_NAME).unwrap().chunks(BLOCK_BYTES as usize);
+    slots.map(|slot| ControlState::decode(slot).unwrap()).max_by_key(|slot| slot.0).unwrap().1
+}
+
+#[test]
+fn a_cut_is_forgotten_once_the_link_behind_it_is_durable() {
+    let disk = MemoryStorage::new();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    log.append(b"kept").unwrap();
+    let disk = MemoryStorage::from_image(disk.image());
+    let log = tiny().open_with(disk.clone()).unwrap();
+    assert!(control(&disk.image()).cut.is_some(), "the log ends where it was torn");
+    log.append_durable(b"behind the link").unwrap();
+    log.roll().unwrap();
+    log.append_durable(b"in the next segment").unwrap();
+    assert_eq!(control(&disk.image()).cut, None, "the link says where the segment ends");
 }
