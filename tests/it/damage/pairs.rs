@@ -34,7 +34,7 @@ fn damage(image: &mut Image, sample: &Sample, other: &Sample, random: &mut Rando
     let at = match pieces.get(random.below(pieces.len() as u64 + 1) as usize) {
         // Most of a file is nothing.
         Some(piece) => piece.offset + random.below(64.min(piece.bytes.len() as u64)) as usize,
-        None => random.below(len as u64) as usize,
+        None => random.below(len.max(1) as u64) as usize,
     };
     match random.below(20) {
         0..9 if at < len => {
