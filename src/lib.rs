@@ -59,6 +59,9 @@ struct Readme;
 mod error;
 mod lsn;
 mod options;
+#[cfg(any(test, feature = "test-util"))]
+#[cfg(not(stratalog_loom))]
+mod random;
 mod sync;
 
 pub mod format;

@@ -17,8 +17,8 @@ const DISCARD_BYTES: u64 = 64 << 10;
 /// Writes the trailer of `segment`, whose frames end at its `end` and are durable, syncs it, and
 /// closes the descriptor. Returns the trailer's checksum for the next one.
 ///
-/// A segment that can't be read or whose frames do not walk is left without a trailer, so that opening scans it and finds
-/// out what is wrong; it is not an error of the log in use.
+/// A segment that can't be read or whose frames do not walk is left without a trailer, so that opening
+/// scans it and finds out what is wrong; it is not an error of the log in use.
 pub(crate) fn seal(
     storage: &dyn Storage,
     segment: &Segment,

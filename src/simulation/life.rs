@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::ledger::{Crash, Ledger, Note, Shown};
 use super::operation::{Actor, Operation, read};
+use crate::random::Random;
 use crate::storage::FaultStorage;
-use crate::sync::schedule::{self, Random};
+use crate::sync::schedule;
 use crate::sync::spawn;
 use crate::{Log, Options};
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::ledger::{Note, Records};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
+use crate::random::Random;
 use crate::storage::FaultStorage;
-use crate::sync::schedule::{Random, nap, quietly};
+use crate::sync::schedule::{nap, quietly};
 use crate::{Error, Log, Lsn, Result};
 
 #[derive(Clone, Debug)]

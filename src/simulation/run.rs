@@ -11,8 +11,8 @@ use std::fmt;
 
 use super::ledger::{Crash, Ledger};
 use super::life::{Life, Plan};
+use crate::random::Random;
 use crate::storage::FaultStorage;
-use crate::sync::schedule::Random;
 
 /// How much a run tries.
 #[derive(Clone, Copy, Debug)]

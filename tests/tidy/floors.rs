@@ -13,7 +13,7 @@ use crate::source::{Finding, NamedPath, Source};
 
 /// The modules of each floor, bottom-up.
 const FLOORS: [&[&str]; 8] = [
-    &["lsn", "error", "options", "sync"],
+    &["lsn", "error", "options", "random", "sync"],
     &["format"],
     &["protocol"],
     &["storage"],

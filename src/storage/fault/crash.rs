@@ -7,7 +7,7 @@
 //! So the seed first picks a [`Character`], and nine seeds in a row have all of them.
 
 use super::disk::{Disk, Version};
-use super::random::Random;
+use crate::random::Random;
 
 /// What kind of power cut it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl Crash {
         random.next();
         let mut loose: Vec<u64> = disk.loose().collect();
         loose.sort_unstable();
-        let left_out = random.below(loose.len().max(1));
-        let drawn = loose.get(random.below(loose.len().max(1))).copied().unwrap_or(0);
+        let left_out = random.index(loose.len().max(1));
+        let drawn = loose.get(random.index(loose.len().max(1))).copied().unwrap_or(0);
         let event = match character {
             Character::OnlyNewest => disk.loose_writes().max().unwrap_or(0),
             _ => drawn,
@@ -99,7 +99,7 @@ impl Crash {
             Character::Random if coin => NameChoice::Each,
             Character::InOrder | Character::WholeFiles | Character::Random => NameChoice::InOrder,
         };
-        let old_percent = [5, 50, 95].get(random.below(3)).copied().unwrap_or(50);
+        let old_percent = [5, 50, 95].get(random.index(3)).copied().unwrap_or(50);
         Self { character, random, event, left_out, old_percent, names }
     }
 
@@ -128,9 +128,9 @@ impl Crash {
         match (choice, self.character) {
             (Choice::All, _) | (_, Character::AllButOne) => len,
             (Choice::None, Character::Nothing) => 0,
-            _ => match self.random.below(3) {
+            _ => match self.random.index(3) {
                 0 => 0,
-                1 => self.random.below(len.max(1)),
+                1 => self.random.index(len.max(1)),
                 _ => len,
             },
         }
@@ -172,7 +172,7 @@ impl Crash {
     /// Leaves the sector as it is in so many of a hundred cases; else writes any version, or tears
     /// it between two.
     fn tear(&mut self, durable: &mut [u8], versions: &[Version], old_percent: usize) {
-        if versions.is_empty() || self.random.below(100) < old_percent {
+        if versions.is_empty() || self.random.index(100) < old_percent {
             return;
         }
         let write = |sector: &mut [u8], version: Option<&Version>| {
@@ -181,20 +181,20 @@ impl Crash {
             }
         };
         let newer =
-            if self.random.coin() { versions.len() - 1 } else { self.random.below(versions.len()) };
+            if self.random.coin() { versions.len() - 1 } else { self.random.index(versions.len()) };
         if self.random.coin() {
             write(durable, versions.get(newer));
             return;
         }
         // What is overwritten was durable, or written back in between.
-        let older = self.random.below(newer + 1);
+        let older = self.random.index(newer + 1);
         write(durable, older.checked_sub(1).and_then(|older| versions.get(older)));
         let Some(newer) = versions.get(newer) else { return };
         let differs = |(old, new): (&u8, &u8)| old != new;
         let mut pairs = durable.iter().zip(newer.bytes.iter());
         let Some(first) = pairs.clone().position(differs) else { return };
         let last = pairs.rposition(differs).unwrap_or(first);
-        let cut = first + self.random.below(last - first + 1);
+        let cut = first + self.random.index(last - first + 1);
         let range = if self.random.coin() { 0..cut } else { cut..durable.len() };
         if let (Some(target), Some(source)) =
             (durable.get_mut(range.clone()), newer.bytes.get(range))

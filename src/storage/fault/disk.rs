@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crash::Crash;
-use super::random::Random;
+use crate::random::Random;
 use crate::storage::Image;
 
 /// The smallest unit that a disk writes: a sector is old, new or torn. In bytes.

@@ -12,7 +12,6 @@ mod disk;
 mod file;
 mod journal;
 mod plan;
-mod random;
 mod state;
 
 use std::fmt;

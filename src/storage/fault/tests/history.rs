@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::storage::fault::random::Random;
+use crate::random::Random;
 
 /// Makes `disk` do something drawn at random; most of it changes something.
 fn step(disk: &FaultStorage, random: &mut Random) {
     let names = disk.names().unwrap();
-    let name = |random: &mut Random| names[random.below(names.len())].clone();
+    let name = |random: &mut Random| names[random.index(names.len())].clone();
     if names.len() < 3 {
         let _ = disk.create(&format!("f{}", disk.events()), 1500).unwrap();
         return;
@@ -16,10 +16,10 @@ fn step(disk: &FaultStorage, random: &mut Random) {
     let name = name(random);
     let file = disk.open(&name, Access::ReadWrite).unwrap();
     let offset = random.next() % 1600;
-    match random.below(20) {
+    match random.index(20) {
         0 => drop(disk.create(&format!("f{}", disk.events()), 1000)),
         1 => disk.remove(&name).unwrap(),
-        2 => disk.rename(&name, &format!("r{}", random.below(4))).unwrap(),
+        2 => disk.rename(&name, &format!("r{}", random.index(4))).unwrap(),
         3 => disk.sync_directory().unwrap(),
         4 => file.discard(offset, 300).unwrap(),
         5..8 => file.sync().unwrap(),
@@ -33,8 +33,8 @@ fn step(disk: &FaultStorage, random: &mut Random) {
             file.write_at(&[1; 100], offset).unwrap_err();
         }
         _ => {
-            let letter = u8::try_from(random.below(256)).unwrap();
-            file.write_at(&vec![letter; random.below(900)], offset).unwrap();
+            let letter = u8::try_from(random.index(256)).unwrap();
+            file.write_at(&vec![letter; random.index(900)], offset).unwrap();
         }
     }
 }
@@ -51,7 +51,7 @@ fn an_earlier_event_is_as_it_was_when_it_was_the_next() {
         }
         // Forwards, and from one to another.
         for turn in 0..240 {
-            let index = if turn < then.len() { turn } else { random.below(then.len()) };
+            let index = if turn < then.len() { turn } else { random.index(then.len()) };
             let (event, crashed, visible, durable) = &then[index];
             assert_eq!(&disk.crash_at(*event, event % 40), crashed, "event {event} of seed {seed}");
             assert_eq!(&disk.visible_at(*event), visible);
