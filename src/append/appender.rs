@@ -115,6 +115,13 @@ impl Appender {
         self.sync_outcome(target).map_err(|stopped| self.disk.stopped(stopped))
     }
 
+    /// Makes everything below `target` durable that was not cut away.
+    pub(crate) fn sync_kept(&self, target: u64) -> Result<()> {
+        let synced = self.protocol.sync_past(&self.disk, target);
+        self.disk.bell.watch();
+        synced.map_err(|stopped| self.disk.stopped(stopped))
+    }
+
     /// The same in the protocol's words.
     pub(crate) fn sync_outcome(&self, target: u64) -> Outcome {
         let reached = self.protocol.sync_until(&self.disk, target);

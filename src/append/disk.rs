@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::append::gather::Gather;
 use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
+use crate::lsn::Lsn;
 use crate::options::Options;
 use crate::protocol::{Failed, Medium, Protocol, Run, Stopped};
 use crate::segment::bell::Bell;
@@ -55,6 +56,8 @@ pub(crate) struct Disk {
     /// Whether a thread of the log's own does the upkeep.
     background: bool,
     pub(super) upkeep: Mutex<Upkeep>,
+    /// Held by whoever makes the log shorter. Its holder leads no sync and calls nobody back.
+    pub(crate) truncation: Mutex<()>,
 }
 
 impl Disk {
@@ -78,6 +81,7 @@ impl Disk {
             writes: AtomicU64::new(0),
             background: options.background,
             upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
+            truncation: Mutex::new(()),
         }
     }
 
@@ -130,6 +134,8 @@ impl Disk {
             Stopped::Failed => self.cause.io(),
             Stopped::Poisoned => self.cause.poisoned(),
             Stopped::Closed => Error::Closed,
+            // A target is the end of a record, or one more than its address.
+            Stopped::Cut(target) => Error::Cut { lsn: Lsn::new(target & !7) },
         }
     }
 
@@ -194,6 +200,10 @@ impl Medium for Disk {
         }
         self.gather.took(start.elapsed());
         Ok(())
+    }
+
+    fn await_cut(&self) {
+        drop(self.truncation.lock());
     }
 
     fn gather(&self, waiting: &dyn Fn() -> usize) {

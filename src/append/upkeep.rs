@@ -27,7 +27,7 @@ impl Disk {
         let set = self.segments.load();
         let ended = set.segments.iter().rev().take(set.unsealed());
         if let Some(last) = ended.map(|segment| segment.end).find(|end| *end < committed) {
-            protocol.sync_until(self, last + 1).map_err(|stopped| self.stopped(stopped))?;
+            protocol.sync_past(self, last + 1).map_err(|stopped| self.stopped(stopped))?;
         }
         let mut upkeep = self.upkeep.lock();
         if upkeep.closed {
@@ -59,7 +59,7 @@ impl Disk {
     pub(crate) fn mark_idle(&self, protocol: &Protocol, durable: u64) -> Result<Option<u64>> {
         let marked = protocol.mark_idle(self, durable).map_err(|Failed| self.cause.io())?;
         if let Some(end) = marked {
-            protocol.sync_until(self, end).map_err(|stopped| self.stopped(stopped))?;
+            protocol.sync_past(self, end).map_err(|stopped| self.stopped(stopped))?;
         }
         Ok(marked)
     }

@@ -58,7 +58,7 @@ fn work(shared: &Shared) -> Result<()> {
     let disk = &appender.disk;
     while !disk.bell.is_stopped() && appender.protocol.state().is_none() {
         if let Some(target) = appender.protocol.asked() {
-            appender.sync_until(target)?;
+            appender.sync_kept(target)?;
         }
         disk.seal_ended(&appender.protocol)?;
         let poison = |error: &Error| disk.poison(&appender.protocol, error);

@@ -5,6 +5,7 @@
 
 mod asynchronous;
 mod close;
+mod cut;
 mod info;
 #[cfg(test)]
 mod interpreted;

@@ -20,6 +20,7 @@
 //! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
 
 mod commit;
+mod cut;
 mod layout;
 mod lead;
 mod listener;
@@ -45,6 +46,7 @@ use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;
 
+use cut::Cuts;
 use layout::Layout;
 use lead::Lead;
 use ring::Ring;
@@ -70,6 +72,9 @@ pub(crate) trait Medium {
     /// Makes everything in `from..to` durable, all of which is written.
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed>;
 
+    /// Returns when a cut that was under way at the call is over.
+    fn await_cut(&self);
+
     /// Called by a leader about to sync; may wait a moment while `waiting` rises.
     fn gather(&self, waiting: &dyn Fn() -> usize);
 }
@@ -87,6 +92,17 @@ pub(crate) enum Stopped {
     Poisoned,
     /// The log is closed. Only claims are refused for that; waiting goes on.
     Closed,
+    /// What ends at this address was cut away.
+    Cut(u64),
+}
+
+impl From<State> for Stopped {
+    fn from(state: State) -> Self {
+        match state {
+            State::Closed => Self::Closed,
+            State::Poisoned => Self::Poisoned,
+        }
+    }
 }
 
 /// The shared state of all appenders of one log.
@@ -100,6 +116,7 @@ pub(crate) struct Protocol {
     durable: Padded<Watermark>,
     /// Claims end at or below it. Raised by the supply of segments.
     attached_end: Padded<Watermark>,
+    cuts: Cuts,
     layout: Layout,
     ring: Ring,
     salt: Salt,
@@ -119,6 +136,7 @@ impl Protocol {
             committed: Padded(Watermark::new(at)),
             durable: Padded(Watermark::new(at)),
             attached_end: Padded(Watermark::new(at)),
+            cuts: Cuts::new(),
             layout: Layout::new(),
             ring: Ring::new(ring_bytes),
             salt: Salt::new(&id),
@@ -136,6 +154,11 @@ impl Protocol {
 
     pub(crate) fn tail(&self) -> u64 {
         self.tail.view().address()
+    }
+
+    /// Whether the log stands still while it is cut, or for good.
+    pub(crate) fn refuses(&self) -> bool {
+        self.tail.view().refuses()
     }
 
     pub(crate) fn state(&self) -> Option<State> {
@@ -173,7 +196,8 @@ impl Protocol {
         self.free.advance(at + buffer.len() as u64);
     }
 
-    /// Refuses all later claims; those that were granted go on. Returns the tail, which is final.
+    /// Refuses all later claims; those that were granted go on. Returns the tail, which is final
+    /// unless a cut is under way.
     pub(crate) fn close(&self) -> u64 {
         self.tail.refuse(State::Closed).address()
     }
@@ -183,7 +207,7 @@ impl Protocol {
         self.tail.refuse(State::Poisoned);
         let of_commit = self.commit_waiters.wake_all();
         let of_sync = self.sync_waiters.wake_all();
-        listener::tell(of_commit, self.committed());
-        listener::tell(of_sync, self.durable());
+        self.tell(of_commit, self.committed());
+        self.tell(of_sync, self.durable());
     }
 }

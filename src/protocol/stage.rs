@@ -8,7 +8,7 @@ use crate::format::{
     FRAME_HEADER_BYTES, FrameHeader, Kind, Link, durable_back, frame_bytes, payload_crc,
 };
 use crate::protocol::layout::NO_SEGMENT;
-use crate::protocol::{Claim, Failed, Medium, Protocol, Refusal, State, Stopped};
+use crate::protocol::{Claim, Failed, Medium, Protocol, Refusal, Stopped};
 
 /// One payload and its CRC-32C, ready to be framed.
 #[derive(Clone, Copy, Debug)]
@@ -181,8 +181,11 @@ impl Protocol {
     #[cold]
     fn overcome<M: Medium>(&self, medium: &M, refusal: Refusal) -> Result<(), Refused<M::NoRoom>> {
         match refusal {
-            Refusal::Stopped(State::Poisoned) => Err(Stopped::Poisoned.into()),
-            Refusal::Stopped(State::Closed) => Err(Stopped::Closed.into()),
+            Refusal::Stopped(state) => Err(Stopped::from(state).into()),
+            Refusal::Cutting => {
+                medium.await_cut();
+                Ok(())
+            }
             Refusal::RingFull { until } => Ok(self.commit_until(medium, until).map(drop)?),
             Refusal::NoSegment { tail, need } => {
                 if !medium.make_room(self, tail, need).map_err(Refused::NoRoom)? {

@@ -36,7 +36,7 @@ impl Protocol {
     }
 
     /// Waits until everything below `target` is durable, and leads where that is needed. Returns
-    /// the watermark. The caller holds no lock: who has led tells listeners, and they may do what
+    /// the watermark; [`Stopped::Cut`] if what ends there was cut away meanwhile. The caller holds no lock: who has led tells listeners, and they may do what
     /// they like.
     pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
         self.commit_until(medium, target)?;
@@ -49,9 +49,18 @@ impl Protocol {
             self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead);
         if has_led {
             // With no place in the list any more: others may depend on those who have one.
-            self.sync_waiters.tell_covered(self.durable());
+            self.tell_durable();
         }
-        reached
+        let reached = reached?;
+        self.uncut(target).map(|()| reached)
+    }
+
+    /// The same for who does not mind if what it waits for was cut away.
+    pub(crate) fn sync_past<M: Medium>(&self, medium: &M, target: u64) -> Result<(), Stopped> {
+        match self.sync_until(medium, target) {
+            Ok(_) | Err(Stopped::Cut(_)) => Ok(()),
+            Err(stopped) => Err(stopped),
+        }
     }
 
     #[inline]

@@ -4,12 +4,14 @@
 //! trailer of the segment before it; so a valid trailer proves all frames up to its end, and of all
 //! earlier segments, to have been durable.
 
-use crate::error::{Error, Op, Result};
+use crate::error::{Corruption, Error, Op, Result};
+use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
+    BLOCK_BYTES, DefectAt, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
 };
+use crate::lsn::Lsn;
 use crate::segment::segment::Segment;
-use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
 
 /// The rest of a segment is given back to the file system from this size on.
 const DISCARD_BYTES: u64 = 64 << 10;
@@ -39,6 +41,38 @@ pub(crate) fn seal(
     discard_padding(&*file, segment, frames, summary.last);
     segment.close();
     Ok(checksum)
+}
+
+/// Sums up the frames of a segment that lie below `end`, the end of one of them.
+///
+/// # Errors
+///
+/// `Corrupt` where they do not walk, `Io` where they can't be read.
+pub(crate) fn summary_to(storage: &dyn Storage, segment: &Segment, end: u64) -> Result<Summary> {
+    let region = segment.region(storage, end, false)?;
+    let frames = segment.offsets(segment.start()..end);
+    region
+        .populate(frames.clone())
+        .map_err(|error| Error::io(Op::Read, storage.path(&segment.name()), error))?;
+    let frames = region.slice(frames).unwrap_or_default();
+    summarize(frames, segment.start()).map_err(|DefectAt { at, defect }| Error::Corrupt {
+        path: storage.path(&segment.name()),
+        offset: at.saturating_sub(segment.base),
+        lsn: Some(Lsn::new(at)),
+        reason: Corruption::from(defect),
+    })
+}
+
+/// What the trailer of a sealed segment names as the one before it; 0 if it has none that is right.
+pub(crate) fn previous_checksum(storage: &dyn Storage, segment: &Segment) -> u32 {
+    let read = || {
+        let file = storage.open(&segment.name(), Access::Read).ok()?;
+        let mut block = vec![0; BLOCK_LEN];
+        read_exact_at(&*file, &mut block, segment.bytes - BLOCK_BYTES).ok()?;
+        let (trailer, _) = Trailer::decode(&block, &segment.id, segment.base).ok()?;
+        Some(trailer.previous_checksum)
+    };
+    read().unwrap_or(0)
 }
 
 /// The trailer of frames that end at `end`.

@@ -130,7 +130,7 @@ impl Supply {
             let extent = protocol.extent();
             // Once closed or poisoned, the next try at a claim is refused.
             if state.closed
-                || protocol.state().is_some()
+                || protocol.refuses()
                 || protocol.tail() != tail
                 || state.has_room(extent, tail, need)
             {
@@ -178,6 +178,21 @@ impl Supply {
         }
     }
 
+    /// The log was cut at `end`, in the segment based at `base`: whatever is attached or prepared is
+    /// given up. Claims are refused already. Returns the base where the log goes on, and those of the
+    /// spares, which the caller removes.
+    pub(crate) fn cut(&self, base: u64, end: u64) -> (u64, Vec<u64>) {
+        let mut state = self.state.lock();
+        self.hurry.store(true, Ordering::Relaxed);
+        while state.preparing {
+            self.prepared.wait(&mut state);
+        }
+        let spares = state.spares.drain(..).map(|spare| spare.base).collect();
+        (state.newest, state.filled) = (None, 0);
+        (state.previous_base, state.previous_end) = (base, end);
+        (state.next_base, spares)
+    }
+
     /// Prepares a spare if there are fewer than wanted; leaves most of its zeros for later if someone
     /// waits for it, or for a sync by this thread. True if one was made. Errors are as those of
     /// `make_room`.
@@ -190,7 +205,11 @@ impl Supply {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
-            if state.preparing || state.closed || spares >= self.wanted.load(Ordering::Relaxed) {
+            if state.preparing
+                || state.closed
+                || protocol.refuses()
+                || spares >= self.wanted.load(Ordering::Relaxed)
+            {
                 return Ok(false);
             }
         }
@@ -205,7 +224,7 @@ impl Supply {
     pub(crate) fn fill_ahead(&self, protocol: &Protocol) -> Result<bool> {
         let mut state = self.state.lock();
         let Some(segment) = state.newest.clone() else { return Ok(false) };
-        if state.closed || state.filled >= segment.frames_end() {
+        if state.closed || protocol.refuses() || state.filled >= segment.frames_end() {
             return Ok(false);
         }
         let to = next_step(segment.base, state.filled).min(segment.frames_end());
@@ -234,7 +253,7 @@ impl Supply {
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
-            if state.preparing || state.closed || protocol.state().is_some() {
+            if state.preparing || state.closed || protocol.refuses() {
                 return Ok(());
             }
             state.preparing = true;
