@@ -23,7 +23,7 @@ use crate::append::appender::Appender;
 use crate::error::{Op, Result};
 use crate::lsn::Lsn;
 use crate::options::{Options, RecoveryPolicy};
-use crate::protocol::State;
+use crate::protocol::{State, Stopped};
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
@@ -132,7 +132,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append).
+    /// As [`append`](Self::append); [`Cut`](crate::Error::Cut) if another thread
+    /// [cut](Self::truncate_after) the record away before it was durable.
     pub fn append_durable(&self, payload: &[u8]) -> Result<Lsn> {
         self.appender().append_durable(payload).map(Lsn::new)
     }
@@ -212,7 +213,8 @@ impl Log {
     /// # Errors
     ///
     /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned),
-    /// [`Closed`](crate::Error::Closed). A failed sync is never tried again: the operating system
+    /// [`Closed`](crate::Error::Closed); [`Cut`](crate::Error::Cut) if the last of it was cut away
+    /// by another thread meanwhile. A failed sync is never tried again: the operating system
     /// may have dropped what it could not write.
     pub fn sync(&self) -> Result<Lsn> {
         let appender = self.appender();
@@ -229,11 +231,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`sync`](Self::sync).
+    /// As [`sync`](Self::sync), also if the record was cut away before the call.
     pub fn sync_to(&self, lsn: Lsn) -> Result<Lsn> {
         let appender = self.appender();
         appender.check_open()?;
-        appender.sync_until(self.target(lsn)).map(Lsn::new)
+        let target = self.target(lsn).map_err(|stopped| appender.disk.stopped(stopped))?;
+        appender.sync_until(target).map(Lsn::new)
     }
 
     /// The first record that is kept, or the place where it will be.
@@ -323,10 +326,16 @@ impl Log {
         self.handle.close()
     }
 
-    /// What the durable watermark has to reach to cover the record at `lsn`, but at most the tail.
-    fn target(&self, lsn: Lsn) -> u64 {
+    /// What the durable watermark has to reach to cover the record at `lsn`, but at most the tail. An
+    /// error if the record was cut away.
+    fn target(&self, lsn: Lsn) -> std::result::Result<u64, Stopped> {
+        let protocol = &self.appender().protocol;
         // Watermarks never lie inside a frame, so one above its address covers it.
-        lsn.get().saturating_add(1).min(self.appender().protocol.tail())
+        let target = lsn.get().saturating_add(1);
+        if target <= protocol.durable() && self.appender().disk.segments.load().is_cut(lsn.get()) {
+            return Err(Stopped::Cut(target));
+        }
+        Ok(target.min(protocol.tail()))
     }
 
     fn shared(&self) -> &Arc<Shared> {

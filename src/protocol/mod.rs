@@ -148,10 +148,6 @@ impl Protocol {
         }
     }
 
-    pub(crate) fn id(&self) -> LogId {
-        self.id
-    }
-
     pub(crate) fn tail(&self) -> u64 {
         self.tail.view().address()
     }

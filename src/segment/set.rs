@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::format::FRAME_HEADER_BYTES;
 use crate::segment::segment::Segment;
 use crate::sync::RwLock;
 
@@ -20,6 +21,19 @@ impl SegmentSet {
     pub(crate) fn at_base(&self, base: u64) -> Option<&Arc<Segment>> {
         let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
         self.segments.get(index)
+    }
+
+    /// Whether a record at `at`, which is durable or was once, is gone because the log was cut. The
+    /// head and what lies below it are not asked for.
+    pub(crate) fn is_cut(&self, at: u64) -> bool {
+        let above = self.segments.partition_point(|segment| segment.start() <= at);
+        let Some(below) = above.checked_sub(1).and_then(|index| self.segments.get(index)) else {
+            return self.head <= at;
+        };
+        let was_cut = below.frames_end().saturating_sub(below.end) >= FRAME_HEADER_BYTES;
+        let next = self.segments.get(above).map_or(u64::MAX, |next| next.base);
+        let between = below.base.saturating_add(below.bytes)..next;
+        below.end <= at && (was_cut || between.contains(&at))
     }
 
     /// How many of the newest segments are not sealed yet.

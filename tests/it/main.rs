@@ -17,6 +17,8 @@ mod closing;
 mod common;
 #[cfg(test)]
 mod concurrency;
+
+mod cutting;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
