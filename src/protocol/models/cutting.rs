@@ -9,8 +9,8 @@ use super::*;
 const FRESH: u64 = frames_start(16384);
 
 impl Log {
-    /// Cuts the log at its start, as far as the protocol is concerned.
-    fn cut(&self) -> Result<(), Stopped> {
+    /// Cuts the log at its start, as far as the protocol is concerned. False if it is empty.
+    fn cut(&self) -> Result<bool, Stopped> {
         let cut = {
             let _alone = self.disk.truncation.lock();
             self.cut_alone()
@@ -19,10 +19,10 @@ impl Log {
         cut.map_err(|stopped| self.disk.hear(stopped))
     }
 
-    fn cut_alone(&self) -> Result<(), Stopped> {
+    fn cut_alone(&self) -> Result<bool, Stopped> {
         let cutting = self.protocol.begin_cut(&self.disk)?;
         if cutting.tail() == START {
-            return cutting.abandon(&self.disk);
+            return cutting.abandon(&self.disk).map(|()| false);
         }
         let mut state = self.disk.state.lock();
         assert!(state.written_to >= cutting.tail(), "all that was claimed is written");
@@ -31,7 +31,7 @@ impl Log {
             Extent { base: 16384, end: FRESH + 4096, previous_base: 0, previous_end: START };
         state.spares = vec![extent];
         drop(state);
-        cutting.finish(&self.disk, START, FRESH)
+        cutting.finish(&self.disk, START, FRESH).map(|()| true)
     }
 }
 
@@ -41,10 +41,9 @@ fn beside_a_cut(other: impl Fn(&Arc<Log>) -> u64 + Send + Sync + Copy + 'static)
         let log = Log::new(1024, 128, DiskState::default());
         let appender = Arc::clone(&log);
         let thread = thread::spawn(move || other(&appender));
-        log.cut().unwrap();
+        let has_cut = log.cut().unwrap();
         let end = thread.join().unwrap();
-        let fresh = end > FRESH;
-        assert_eq!(log.protocol.tail(), if fresh || end == START { end } else { FRESH.max(end) });
+        assert_eq!(log.protocol.tail(), if has_cut { FRESH } else { end });
         assert_eq!(log.protocol.commit_waiters.count() + log.protocol.sync_waiters.count(), 0);
         // The log goes on.
         log.durable(&[9; 8]).unwrap();
@@ -111,7 +110,7 @@ fn a_cut_and_a_failure_leave_nobody_waiting() {
         let thread = thread::spawn(move || other.durable(&[1; 8]));
         let cut = log.cut();
         match (cut, thread.join().unwrap()) {
-            (Ok(()), Err(Stopped::Cut(_) | Stopped::Failed)) => {}
+            (Ok(true), Err(Stopped::Cut(_))) | (Ok(false), Err(Stopped::Failed)) => {}
             (Err(Stopped::Poisoned | Stopped::Failed), Err(Stopped::Failed)) => {}
             other => panic!("{other:?}"),
         }
@@ -130,7 +129,7 @@ fn closing_waits_for_a_cut_or_comes_before_it() {
         let tail = log.protocol.tail();
         log.protocol.sync_until(&log.disk, tail).unwrap();
         match thread.join().unwrap() {
-            Ok(()) => assert_eq!(tail, FRESH),
+            Ok(_) => assert_eq!(tail, FRESH),
             Err(stopped) => assert_eq!((stopped, tail), (Stopped::Closed, START + 24)),
         }
         assert_eq!(log.append(&[2; 8]), Err(Stopped::Closed));
