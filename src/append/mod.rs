@@ -12,4 +12,5 @@ pub(crate) mod appender;
 mod direct;
 pub(crate) mod disk;
 mod gather;
+mod head;
 mod upkeep;
