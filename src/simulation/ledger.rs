@@ -188,7 +188,10 @@ impl Ledger {
     /// after opening.
     pub(super) fn open(&mut self, shown: &Shown, (began, opened): (u64, u64)) {
         let Shown { found, head, app_state, durable, committed, tail, clean } = shown;
-        assert!(self.head.is_empty() || self.head.contains(head), "the head {head} is unheard of");
+        // A log without a segment begins where it goes on.
+        let begins = found.is_empty() && head == tail;
+        let known = self.head.is_empty() || self.head.contains(head) || begins;
+        assert!(known, "the head {head} is unheard of");
         let known = self.app_states.is_empty() || self.app_states.contains(app_state);
         assert!(known, "the state {} is unheard of", shown_bytes(app_state));
         assert!(head <= durable, "the head {head} is above {durable}");
@@ -198,7 +201,8 @@ impl Ledger {
         assert!(*tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
         assert!(*clean || !self.clean, "the log was closed, and is not found so");
         let found: BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
-        self.entries.retain(|at, _| found.contains(at));
+        // What lies below the head may come back with an older one.
+        self.entries.retain(|at, _| at < head || found.contains(at));
         for entry in self.entries.values_mut() {
             entry.told.get_or_insert(opened);
         }
@@ -207,9 +211,21 @@ impl Ledger {
         self.durable = vec![(began, self.synced.min(end)), (opened, end)];
         self.committed = vec![(began, end), (opened, end)];
         self.closed = None;
-        // While it was being opened, it was found already.
+        // What was found may have been in the cache only, and a head may have been moved by opening:
+        // until the log was open the disk held any of what it may have held before.
+        let cached = self.synced != u64::MAX;
         self.heads = vec![(0, 0, *head)];
+        let least = self.head.first().copied();
+        if let Some(least) = least.filter(|_| cached || !self.head.contains(head)) {
+            let below = self.head.iter().filter(|before| **before < *head);
+            let before = below.map(|before| (0, opened, *before));
+            self.heads = before.chain([(0, 0, least), (0, opened, *head)]).collect();
+        }
         self.states = vec![(0, 0, app_state.clone())];
+        if cached && !self.app_states.is_empty() {
+            let before = self.app_states.iter().map(|before| (0, began, before.clone()));
+            self.states = before.chain([(began, opened, app_state.clone())]).collect();
+        }
         self.start = *tail;
     }
 
@@ -263,7 +279,7 @@ impl Ledger {
         let ended = self.states.iter().filter(|(_, told, _)| *told <= event);
         let last = ended.map(|(began, ..)| *began).max().unwrap_or(0);
         let may = |(began, told, _): &&(u64, u64, Vec<u8>)| {
-            (*began < event || *began == 0) && *told >= last
+            (*began < event || *began == 0) && (*told > last || last == 0)
         };
         self.states.iter().filter(may).map(|(.., bytes)| bytes.clone()).collect()
     }
