@@ -90,9 +90,9 @@ mod simulation;
 
 pub use error::{Corruption, Error, NotALog, Op, Result};
 #[cfg(not(stratalog_loom))]
-pub use log::{DurableAt, Log, SegmentInfo, SegmentState, Stats};
+pub use log::{DurableAt, Hold, HoldInfo, Log, SegmentInfo, SegmentState, Stats};
 pub use lsn::Lsn;
-pub use options::{Options, RecoveryPolicy};
+pub use options::{AtLimit, Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]
 pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
 #[cfg(not(stratalog_loom))]

@@ -15,6 +15,7 @@
 //! 5. The fresh segment is made when it is needed. [Once its link is durable](Disk::seal_ended) the
 //!    control file forgets the cut.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::append::disk::{Disk, Writer};
@@ -27,12 +28,22 @@ use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
 use crate::storage::Access;
 
+/// What a cut has brought.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Where the log ends, and where it goes on.
+    pub(crate) range: Range<u64>,
+    /// The segments that have a new trailer.
+    pub(crate) sealed: Vec<Arc<Segment>>,
+}
+
 /// Why the log was not cut.
 #[derive(Debug)]
 pub(crate) enum Uncut {
     /// Nothing has changed.
     Refused(Error),
-    /// What the disk holds is the log before the cut or after it. The log must be poisoned.
+    /// What the disk holds is the log before the cut or after it. Claims are refused, and the log must
+    /// be poisoned.
     Failed(Error),
 }
 
@@ -46,7 +57,8 @@ struct Kept {
 impl Disk {
     /// Cuts the log at `end`, the end of a committed frame at or above the head. The caller holds the
     /// lock of truncations, and poisons and [tells](Protocol::tell_durable) when it holds it no more.
-    pub(crate) fn cut(&self, protocol: &Protocol, end: u64) -> Result<(), Uncut> {
+    /// `None` if nothing was there to be cut off.
+    pub(crate) fn cut(&self, protocol: &Protocol, end: u64) -> Result<Option<Done>, Uncut> {
         let kept = self.kept(end).map_err(Uncut::Refused)?;
         let refused = |stopped| Uncut::Refused(self.stopped(stopped));
         let cutting = protocol.begin_cut(self).map_err(refused)?;
@@ -54,10 +66,13 @@ impl Disk {
             self.segments.load().segments.last().is_none_or(|it| it.base == kept.segment.base);
         // Nothing follows it, or nothing since it was cut.
         if last && (cutting.tail() == end || kept.segment.end == end) {
-            return cutting.abandon(self).map_err(refused);
+            return cutting.abandon(self).map(|()| None).map_err(refused);
         }
-        let fresh = self.carry_out(protocol, &kept).map_err(Uncut::Failed)?;
-        cutting.finish(self, end, frames_start(fresh)).map_err(refused)
+        let done = self.carry_out(protocol, &kept).map_err(|error| {
+            self.refuse(protocol, &error);
+            Uncut::Failed(error)
+        })?;
+        cutting.finish(self, &done.range).map(|()| Some(done)).map_err(refused)
     }
 
     /// The segment that holds the end, which must be sound that far: a trailer will vouch for it.
@@ -71,14 +86,13 @@ impl Disk {
         Ok(Kept { segment, end, summary })
     }
 
-    /// Returns the base of the fresh segment.
-    fn carry_out(&self, protocol: &Protocol, kept: &Kept) -> Result<u64> {
+    fn carry_out(&self, protocol: &Protocol, kept: &Kept) -> Result<Done> {
         let Kept { segment, end, .. } = kept;
         let durable = protocol.durable();
         if durable < *end {
             self.sync(durable, *end).map_err(|Failed| self.cause.io())?;
         }
-        let previous = self.seal_before(segment)?;
+        let (previous, mut sealed) = self.seal_before(segment)?;
         let (fresh, spares) = self.supply.cut(segment.base, *end);
         self.control.update(|state| {
             state.cut = Some(CutMark { segment: segment.base, end: *end, fresh });
@@ -99,7 +113,7 @@ impl Disk {
         for spare in spares {
             self.remove(&segment_name(spare))?;
         }
-        for segment in dropped {
+        for mut segment in dropped {
             segment.close();
             if segment.is_pinned() {
                 segment.drop_later(&self.storage)?;
@@ -111,22 +125,26 @@ impl Disk {
             .sync_directory()
             .map_err(|error| Error::io(Op::SyncDirectory, self.storage.path(""), error))?;
         self.seal_cut(kept, previous)?;
-        Ok(fresh)
+        sealed.extend(self.segments.load().at_base(segment.base).map(Arc::clone));
+        Ok(Done { range: *end..frames_start(fresh), sealed })
     }
 
     /// Seals what is full before the segment that is cut, all of which is durable by now. Returns the
-    /// checksum that the trailer of that one has to name.
-    fn seal_before(&self, kept: &Segment) -> Result<u32> {
+    /// checksum that the trailer of that one has to name, and what was sealed.
+    fn seal_before(&self, kept: &Segment) -> Result<(u32, Vec<Arc<Segment>>)> {
         let mut upkeep = self.upkeep.lock();
+        let mut sealed = Vec::new();
         if kept.is_sealed() {
-            return Ok(previous_checksum(&*self.storage, kept));
+            return Ok((previous_checksum(&*self.storage, kept), sealed));
         }
         let set = self.segments.load();
         let before = set.segments.iter().filter(|it| it.base < kept.base && !it.is_sealed());
         for segment in before {
-            upkeep.last_checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
+            let checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
+            upkeep.last_checksum = checksum.unwrap_or(0);
+            sealed.extend(checksum.map(|_| Arc::clone(segment)));
         }
-        Ok(upkeep.last_checksum)
+        Ok((upkeep.last_checksum, sealed))
     }
 
     /// Writes the trailer of the segment that was cut, over its old one if it had one.

@@ -10,11 +10,12 @@ use crate::append::gather::Gather;
 use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
 use crate::lsn::Lsn;
-use crate::options::Options;
+use crate::options::{AtLimit, Options, SealHook};
 use crate::protocol::{Failed, Medium, Protocol, Run, Stopped};
 use crate::segment::bell::Bell;
 use crate::segment::control::Control;
 use crate::segment::failure::Cause;
+use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
 use crate::segment::supply::Supply;
@@ -54,10 +55,14 @@ pub(crate) struct Disk {
     pub(super) writer: Mutex<Writer>,
     writes: AtomicU64,
     /// Whether a thread of the log's own does the upkeep.
-    background: bool,
-    pub(super) upkeep: Mutex<Upkeep>,
-    /// Held by whoever makes the log shorter. Its holder leads no sync and calls nobody back.
+    pub(super) background: bool,
+    pub(super) at_limit: AtLimit,
+    pub(super) on_seal: Option<SealHook>,
+    pub(crate) holds: Arc<Holds>,
+    /// Held by whoever makes the log shorter, who meanwhile leads no sync and runs no code of the
+    /// caller's.
     pub(crate) truncation: Mutex<()>,
+    pub(super) upkeep: Mutex<Upkeep>,
 }
 
 impl Disk {
@@ -80,8 +85,11 @@ impl Disk {
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
             background: options.background,
-            upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
+            at_limit: options.at_limit,
+            on_seal: options.on_seal.clone(),
+            holds: Arc::default(),
             truncation: Mutex::new(()),
+            upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
         }
     }
 
@@ -125,6 +133,22 @@ impl Disk {
     pub(crate) fn retire(&self) {
         *self.writer.lock() = Writer { closed: true, ..Writer::default() };
         self.upkeep.lock().closed = true;
+        // Whoever comes for it later finds the log closed.
+        let _shorter = self.truncation.lock();
+        self.supply.empty_pool();
+        self.control.close();
+    }
+
+    /// Prepares a spare if one is wanted, and drops the oldest segment for it if that is what is to
+    /// happen at the limit. True if there may be more to do.
+    pub(crate) fn keep_spares(&self, protocol: &Protocol) -> Result<bool> {
+        let poison = |error: &Error| self.poison(protocol, error);
+        let kept = self.supply.keep_spares(protocol, &self.segments, &self.control, &poison);
+        match kept {
+            // Whoever needs the segment hears of it, and by then there may be room.
+            Err(Error::NoSpace { .. }) => self.drops_oldest(protocol),
+            kept => kept,
+        }
     }
 
     /// The error for a thread whose waiting or claiming was stopped.
@@ -137,6 +161,13 @@ impl Disk {
             // A target is the end of a record, or one more than its address.
             Stopped::Cut(target) => Error::Cut { lsn: Lsn::new(target & !7) },
         }
+    }
+
+    /// Notes the cause and refuses claims. Who holds a lock does this before it lets go of it, and
+    /// [poisons](Self::poison) after that.
+    pub(super) fn refuse(&self, protocol: &Protocol, error: &Error) {
+        self.cause.note(error);
+        protocol.refuse();
     }
 
     /// Ends the use of the log: notes the cause, refuses claims, wakes all.
@@ -152,7 +183,15 @@ impl Medium for Disk {
     fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
         let poison = |error: &Error| self.poison(protocol, error);
         let (segments, control) = (&self.segments, &self.control);
-        let made = self.supply.make_room(protocol, segments, control, (tail, need), &poison);
+        let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
+        let mut made = make();
+        while matches!(made, Err(Error::NoSpace { .. })) {
+            match self.drops_oldest(protocol) {
+                Ok(true) => made = make(),
+                Ok(false) => break,
+                Err(error) => made = Err(error),
+            }
+        }
         if self.background {
             self.bell.ring();
         }

@@ -13,4 +13,5 @@ pub(crate) mod cut;
 mod direct;
 pub(crate) mod disk;
 mod gather;
+mod head;
 mod upkeep;

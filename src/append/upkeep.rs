@@ -3,11 +3,16 @@
 //! Invariant: segments are sealed in order, each after everything in it is durable. Done by the
 //! maintenance thread; by an appender where there is none, or where it has fallen behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use crate::append::disk::Disk;
 use crate::error::Result;
 use crate::format::{LINK_FRAME_BYTES, frames_start};
+use crate::options::{SealHook, SealedFile};
 use crate::protocol::{Failed, Protocol};
 use crate::segment::seal::seal;
+use crate::segment::segment::Segment;
 
 /// What one sealing hands to the next. Its lock is held while sealing.
 #[derive(Debug)]
@@ -29,19 +34,44 @@ impl Disk {
         if let Some(last) = ended.map(|segment| segment.end).find(|end| *end < committed) {
             protocol.sync_past(self, last + 1).map_err(|stopped| self.stopped(stopped))?;
         }
+        let mut sealed = Vec::new();
+        let result = self.seal_durable(protocol, &mut sealed);
+        self.tell_sealed(&sealed);
+        result
+    }
+
+    /// Seals every ended segment of which everything is durable, and adds them to `sealed`.
+    fn seal_durable(&self, protocol: &Protocol, sealed: &mut Vec<Arc<Segment>>) -> Result<()> {
         let mut upkeep = self.upkeep.lock();
         if upkeep.closed {
             return Ok(());
         }
         let set = self.segments.load();
-        let sealed = set.segments.len() - set.unsealed();
-        for segment in set.segments.iter().skip(sealed) {
+        let count = set.segments.len() - set.unsealed();
+        for segment in set.segments.iter().skip(count) {
             if protocol.durable() <= segment.end {
                 break;
             }
-            upkeep.last_checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
+            let checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
+            upkeep.last_checksum = checksum.unwrap_or(0);
+            if checksum.is_some() {
+                sealed.push(Arc::clone(segment));
+            }
         }
         self.settle_cut(protocol.durable())
+    }
+
+    /// Tells the caller's hook of segments whose trailers are durable. The caller holds no lock: the
+    /// hook may do anything to the log. It holds the segments, so that none is written over while the
+    /// hook copies its file.
+    pub(crate) fn tell_sealed(&self, sealed: &[Arc<Segment>]) {
+        let Some(SealHook(hook)) = &self.on_seal else { return };
+        for segment in sealed {
+            let Segment { base, bytes, end, .. } = **segment;
+            let file = SealedFile { path: self.storage.path(&segment.name()), base, bytes, end };
+            // A panic of the hook's has told of itself, and is nobody else's matter.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(file)));
+        }
     }
 
     /// Forgets a cut once the link behind it is durable: from then on the link says where the cut

@@ -3,6 +3,8 @@
 //! Invariant: one thread at a time makes the log shorter. Nobody is called back while it holds the
 //! lock that says so.
 
+use std::ops::Range;
+
 use super::Log;
 use crate::append::cut::Uncut;
 use crate::error::Result;
@@ -55,7 +57,7 @@ impl Log {
     /// [`Closed`](crate::Error::Closed): nothing was changed. [`Io`](crate::Error::Io) and
     /// [`Poisoned`](crate::Error::Poisoned): the log may be cut or not when it is opened again.
     pub fn truncate_after(&self, lsn: Lsn) -> Result<()> {
-        self.cut(lsn, |record| record.next_lsn())
+        self.cut(lsn, |record| record.next_lsn()).map(drop)
     }
 
     /// Drops the record at `lsn` and all that follow it; in everything else this is
@@ -69,10 +71,15 @@ impl Log {
     ///
     /// As [`truncate_after`](Self::truncate_after).
     pub fn truncate_from(&self, lsn: Lsn) -> Result<()> {
-        self.cut(lsn, |record| record.lsn())
+        self.cut(lsn, |record| record.lsn()).map(drop)
     }
 
-    fn cut(&self, lsn: Lsn, end_of: impl FnOnce(Record<'_>) -> Lsn) -> Result<()> {
+    /// Cuts the log at an end of the record at `lsn`. Returns the range that is gone, if any.
+    pub(crate) fn cut(
+        &self,
+        lsn: Lsn,
+        end_of: impl FnOnce(Record<'_>) -> Lsn,
+    ) -> Result<Option<Range<u64>>> {
         let appender = self.appender();
         let (protocol, disk) = (&appender.protocol, &appender.disk);
         appender.check_open()?;
@@ -94,11 +101,13 @@ impl Log {
         });
         protocol.tell_durable();
         disk.bell.ring();
-        if result.is_ok() {
-            // Where nothing followed, what is kept may not be durable yet.
-            appender.sync_kept(lsn.get() + 1)?;
-        }
-        result
+        let done = result?;
+        // Where nothing followed, what is kept may not be durable yet.
+        appender.sync_kept(lsn.get() + 1)?;
+        Ok(done.map(|done| {
+            disk.tell_sealed(&done.sealed);
+            done.range
+        }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Log;
 use crate::format::{frames_start, segment_name};
 use crate::lsn::Lsn;
+use crate::options::SealedFile;
 
 /// Where a segment stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,13 @@ pub struct SegmentInfo {
     pub start: Lsn,
     /// Where its frames end: in the active segment, and in a spare, where they end now.
     pub end: Lsn,
+}
+
+impl From<SealedFile> for SegmentInfo {
+    fn from(SealedFile { path, base, bytes, end }: SealedFile) -> Self {
+        let (start, end) = (Lsn::new(frames_start(base)), Lsn::new(end));
+        Self { path, state: SegmentState::Sealed, base, bytes, start, end }
+    }
 }
 
 impl Log {

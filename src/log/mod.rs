@@ -3,17 +3,21 @@
 //! Invariant: one `Log` and its clones are the only writers of their directory while any of them
 //! lives and none was closed; the lock says so to everyone else.
 
+mod app_state;
 mod asynchronous;
 mod close;
 mod cut;
+mod hold;
 mod info;
 #[cfg(test)]
 mod interpreted;
 mod maintenance;
+mod on_seal;
 mod open;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 use std::ops::Range;
 use std::path::Path;
@@ -28,6 +32,7 @@ use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
 pub use asynchronous::DurableAt;
+pub use hold::{Hold, HoldInfo};
 pub use info::{SegmentInfo, SegmentState};
 pub use stats::Stats;
 
@@ -267,26 +272,12 @@ impl Log {
     /// Damage is an error when it is read, or passed where the log was opened with
     /// [`SkipCorrupt`](crate::RecoveryPolicy::SkipCorrupt).
     pub fn snapshot(&self) -> Snapshot {
-        let skip = self.shared().policy == RecoveryPolicy::SkipCorrupt;
-        self.snapshot_with(ReadOptions::new().skip_damage(skip))
+        self.shared().snapshot()
     }
 
     /// Pins what is committed now, for reading with these options, whatever the recovery policy.
     pub fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
-        let appender = self.appender();
-        let protocol = &appender.protocol;
-        // In this order: every segment with committed bytes was attached before they were.
-        let end = protocol.committed();
-        let set = appender.disk.segments.load();
-        let cause = &appender.disk.cause;
-        let poisoned = protocol.state() == Some(State::Poisoned);
-        // After a failed write what was committed is in the page cache as it was. After a failed
-        // sync the cache may fall back to what the disk holds.
-        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
-        let refused = (poisoned && !trusted).then(|| cause.poisoned());
-        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
-        let storage = Arc::clone(&appender.disk.storage);
-        Snapshot::new(storage, set, end, refused, options)
+        self.shared().snapshot_with(options)
     }
 
     /// Seals the active segment and goes on in the next, if the active one holds a record.
@@ -345,5 +336,31 @@ impl Log {
     #[inline]
     fn appender(&self) -> &Appender {
         &self.shared().appender
+    }
+}
+
+impl Shared {
+    fn snapshot(&self) -> Snapshot {
+        let skip = self.policy == RecoveryPolicy::SkipCorrupt;
+        self.snapshot_with(ReadOptions::new().skip_damage(skip))
+    }
+
+    fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
+        let appender = &self.appender;
+        let protocol = &appender.protocol;
+        // In this order: every segment with committed bytes was attached before they were.
+        let end = protocol.committed();
+        let set = appender.disk.segments.load();
+        // The head may have moved on in between, over what was committed by then.
+        let end = end.max(set.head);
+        let cause = &appender.disk.cause;
+        let poisoned = protocol.state() == Some(State::Poisoned);
+        // After a failed write what was committed is in the page cache as it was. After a failed
+        // sync the cache may fall back to what the disk holds.
+        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
+        let refused = (poisoned && !trusted).then(|| cause.poisoned());
+        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
+        let storage = Arc::clone(&appender.disk.storage);
+        Snapshot::new(storage, set, end, refused, options)
     }
 }

@@ -64,8 +64,7 @@ impl Options {
             });
             protocol.raise_attached_end(active.frames_end());
         }
-        let supply =
-            Supply::new(Arc::clone(&storage), recovered.id, self.segment_bytes, recovered.start);
+        let supply = Supply::new(Arc::clone(&storage), recovered.id, self, recovered.start);
         let segments = Segments::new(recovered.head, recovered.segments);
         let last_checksum = recovered.last_checksum;
         let disk = Disk::new(storage, segments, supply, recovered.control, last_checksum, self);

@@ -12,6 +12,8 @@
 //! 4. Note the range that is gone, then raise the watermarks: who sees them raised sees the range.
 //!    Leave the leads, which wakes whoever waits.
 
+use std::ops::Range;
+
 use crate::protocol::lead::Lead;
 use crate::protocol::{Medium, Protocol, Stopped};
 use crate::sync::{AtomicU64, Mutex, Ordering, yield_now};
@@ -100,11 +102,12 @@ impl Cutting<'_> {
         self.leave(medium)
     }
 
-    /// Ends with a cut: the log ends at `end`, and goes on at `fresh`, above all segments that there
-    /// were. Who waits is woken; [listeners](Protocol::tell_durable) are the caller's to tell, once it
+    /// Ends with a cut: the log ends where `gone` begins, and goes on where it ends, above all segments
+    /// that there were. Who waits is woken; [listeners](Protocol::tell_durable) are the caller's to tell, once it
     /// holds no lock.
-    pub(crate) fn finish<M: Medium>(self, medium: &M, end: u64, fresh: u64) -> Result<(), Stopped> {
+    pub(crate) fn finish<M: Medium>(self, medium: &M, gone: &Range<u64>) -> Result<(), Stopped> {
         let protocol = self.protocol;
+        let (end, fresh) = (gone.start, gone.end);
         debug_assert!(end <= self.tail && self.tail <= fresh, "addresses are not given out again");
         protocol.cuts.push(end, fresh);
         protocol.layout.pass();

@@ -198,9 +198,15 @@ impl Protocol {
         self.tail.refuse(State::Closed).address()
     }
 
+    /// Refuses all later claims: the first half of [`poison`](Self::poison), for who holds a lock still
+    /// and will do the other.
+    pub(crate) fn refuse(&self) {
+        self.tail.refuse(State::Poisoned);
+    }
+
     /// Refuses all later claims, and wakes and tells everyone who waits. The caller holds no lock.
     pub(crate) fn poison(&self) {
-        self.tail.refuse(State::Poisoned);
+        self.refuse();
         let of_commit = self.commit_waiters.wake_all();
         let of_sync = self.sync_waiters.wake_all();
         self.tell(of_commit, self.committed());

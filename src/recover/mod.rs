@@ -48,7 +48,7 @@ pub(crate) struct Recovered {
     pub(crate) id: LogId,
     /// The first address that is kept.
     pub(crate) head: u64,
-    /// All segments that hold kept frames, ascending. The active one is the last, if there is one;
+    /// All segments that hold kept frames, and the last one in any case, ascending. The active one is the last, if there is one;
     /// the others have no descriptor.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Where appends go on: in the active segment, or where the next one's frames will begin.

@@ -31,6 +31,7 @@ impl Order {
             .iter()
             .rposition(|file| stays(file) && !blank(file) && file.base <= state.head)
             .unwrap_or(0);
+        let holder = dropped_before(files, state, holder).unwrap_or(holder);
         for (index, file) in files.iter().enumerate() {
             let below = index < holder;
             if !stays(file) || (below && file.trouble.is_some()) {
@@ -73,6 +74,20 @@ impl Order {
         }
         Ok(Mark::Holds)
     }
+}
+
+/// Where the head is the end of a segment that was dropped, the one that follows it: then whatever
+/// else has come back from below is a leftover as well, and nothing follows that.
+fn dropped_before(files: &[SegmentFile], state: &ControlState, holder: usize) -> Option<usize> {
+    let base = files.get(holder)?.base;
+    let follows = |file: &SegmentFile| {
+        let link = file.link().filter(|_| file.trouble.is_none() && !is_abandoned(file, state));
+        link.is_some_and(|link| {
+            let gone = base < link.previous_base && link.previous_base < file.base;
+            gone && link.previous_end == state.head
+        })
+    };
+    files.iter().skip(holder + 1).position(follows).map(|behind| holder + 1 + behind)
 }
 
 /// Whether the control file says that a file is of no use: it lies in a cut that was begun, or above

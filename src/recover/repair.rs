@@ -171,7 +171,8 @@ impl<'a, 'b> Repair<'a, 'b> {
                     Segment::new((file.base, file.bytes), file.frames_end(), file.id, Some(handle));
                 active = Some(Arc::clone(&segment));
                 segments.push(segment);
-            } else if piece.end > head {
+            } else if piece.end > head || number + 1 == count {
+                // The last one stays also where all of it lies below the head: the next link names it.
                 // Never beyond what a file that lost its end still holds.
                 let there = file.start().saturating_add(file.area_bytes());
                 let end = piece.end.min(there);

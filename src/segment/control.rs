@@ -23,6 +23,8 @@ struct Owned {
     state: ControlState,
     /// The number of the newest slot written; its parity says which of the two it is.
     sequence: u64,
+    /// The log is closed: nothing is written any more.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Control {
         storage
             .sync_directory()
             .map_err(|error| Error::io(Op::SyncDirectory, storage.path(""), error))?;
-        Ok(Self { file, path, owned: Mutex::new(Owned { state, sequence: 2 }) })
+        Ok(Self { file, path, owned: Mutex::new(Owned { state, sequence: 2, closed: false }) })
     }
 
     /// Takes over a control file whose newest valid slot is `state`, numbered `sequence`. The next
@@ -66,7 +68,7 @@ impl Control {
         sequence: u64,
     ) -> Self {
         let path = storage.path(CONTROL);
-        Self { file, path, owned: Mutex::new(Owned { state, sequence }) }
+        Self { file, path, owned: Mutex::new(Owned { state, sequence, closed: false }) }
     }
 
     /// Writes the newest state again into its own slot and syncs it, so that what was read at open
@@ -81,18 +83,26 @@ impl Control {
         self.owned.lock().state.clone()
     }
 
-    /// Changes the state, durably. After an error the log must be poisoned: what the disk holds is
-    /// the old state or the new.
+    /// Changes the state, durably. After an error but `Closed` the log must be poisoned: what the disk
+    /// holds is the old state or the new.
     pub(crate) fn update(&self, change: impl FnOnce(&mut ControlState)) -> Result<()> {
         let mut owned = self.owned.lock();
+        if owned.closed {
+            return Err(Error::Closed);
+        }
         let mut state = owned.state.clone();
         change(&mut state);
         debug_assert!(state.head >= owned.state.head, "the head never goes back");
         debug_assert!(state.next_base >= owned.state.next_base, "next_base never goes back");
         let sequence = owned.sequence + 1;
         self.write(&state, sequence)?;
-        *owned = Owned { state, sequence };
+        *owned = Owned { state, sequence, closed: false };
         Ok(())
+    }
+
+    /// Refuses all later changes: another process may own the file from here on.
+    pub(crate) fn close(&self) {
+        self.owned.lock().closed = true;
     }
 
     fn write(&self, state: &ControlState, sequence: u64) -> Result<()> {

@@ -20,27 +20,28 @@ const DISCARD_BYTES: u64 = 64 << 10;
 /// closes the descriptor. Returns the trailer's checksum for the next one.
 ///
 /// A segment that can't be read or whose frames do not walk is left without a trailer, so that opening
-/// scans it and finds out what is wrong; it is not an error of the log in use.
+/// scans it and finds out what is wrong; it is not an error of the log in use. Then there is no
+/// checksum.
 pub(crate) fn seal(
     storage: &dyn Storage,
     segment: &Segment,
     previous_checksum: u32,
-) -> Result<u32> {
-    let Some(file) = segment.file() else { return Ok(previous_checksum) };
+) -> Result<Option<u32>> {
+    let Some(file) = segment.file() else { return Ok(None) };
     let Ok(region) = segment.region(storage, segment.end, false) else {
         segment.close();
-        return Ok(0);
+        return Ok(None);
     };
     let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
     let Ok(summary) = summarize(frames, segment.start()) else {
         segment.close();
-        return Ok(0);
+        return Ok(None);
     };
     let trailer = trailer_of(&summary, segment.end, previous_checksum);
     let checksum = write_trailer(storage, &*file, segment, &trailer)?;
     discard_padding(&*file, segment, frames, summary.last);
     segment.close();
-    Ok(checksum)
+    Ok(Some(checksum))
 }
 
 /// Sums up the frames of a segment that lie below `end`, the end of one of them.

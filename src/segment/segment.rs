@@ -109,8 +109,10 @@ impl Segment {
 
     /// Whether anyone but the caller, who holds it once, holds the file. Once the segment is in no
     /// set that others can load, nobody comes to hold it any more.
-    pub(crate) fn is_pinned(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
+    ///
+    /// What earlier holders read happened before: `get_mut` synchronises with their letting go.
+    pub(crate) fn is_pinned(self: &mut Arc<Self>) -> bool {
+        Arc::get_mut(self).is_none_or(|segment| Arc::get_mut(&mut segment.file).is_none())
     }
 
     /// Has the file removed with its last holder, and until then bear a name that opening removes.

@@ -17,6 +17,14 @@ pub(crate) struct SegmentSet {
 }
 
 impl SegmentSet {
+    /// The highest address at or below `lsn` that is not in a range that was cut away, if `lsn` was a
+    /// boundary.
+    pub(crate) fn floor(&self, lsn: u64) -> u64 {
+        let above = self.segments.partition_point(|segment| segment.start() <= lsn);
+        let below = above.checked_sub(1).and_then(|index| self.segments.get(index));
+        below.map_or(lsn, |segment| segment.end.min(lsn))
+    }
+
     /// The segment based at `base`.
     pub(crate) fn at_base(&self, base: u64) -> Option<&Arc<Segment>> {
         let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
@@ -69,6 +77,24 @@ impl Segments {
             segments.push(segment);
             SegmentSet { head: set.head, segments }
         });
+    }
+
+    /// Makes `head` the head, and takes out the segments at the beginning that are not needed any more:
+    /// sealed, ending at or below the head, and followed by one whose link is durable, which bears
+    /// witness of where they ended. `durable` is the durable watermark. Returns them.
+    pub(crate) fn raise_head(&self, head: u64, durable: u64) -> Vec<Arc<Segment>> {
+        let mut dropped = Vec::new();
+        self.change(|set| {
+            let goes = |pair: &&[Arc<Segment>]| {
+                let [segment, next] = pair else { return false };
+                segment.is_sealed() && segment.end <= head && next.start() < durable
+            };
+            let count = set.segments.windows(2).take_while(goes).count();
+            let (gone, kept) = set.segments.split_at(count);
+            dropped.extend_from_slice(gone);
+            SegmentSet { head, segments: kept.to_vec() }
+        });
+        dropped
     }
 
     /// Replaces the set by what `change` makes of it, which takes no time.

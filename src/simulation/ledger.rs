@@ -38,8 +38,12 @@ pub(super) enum Note {
     Durable { told: u64, below: u64 },
     /// Everything below survives the end of the process.
     Committed { told: u64, below: u64 },
-    /// A snapshot that was taken when everything below `committed` was.
-    Read { told: u64, committed: u64, found: Records },
+    /// A snapshot that was taken when everything below `committed` was, from the head on.
+    Read { began: u64, told: u64, committed: u64, head: u64, found: Records },
+    /// A truncation made `head` the head, or found it there.
+    Truncated { began: u64, told: u64, head: u64 },
+    /// The application's state was set.
+    State { began: u64, told: u64, bytes: Vec<u8> },
     /// Closing the log succeeded.
     Closed { told: u64 },
 }
@@ -48,6 +52,8 @@ pub(super) enum Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) found: Records,
+    pub(super) head: u64,
+    pub(super) app_state: Vec<u8>,
     pub(super) durable: u64,
     pub(super) committed: u64,
     pub(super) tail: u64,
@@ -71,6 +77,14 @@ pub(super) struct Ledger {
     durable: Vec<(u64, u64)>,
     committed: Vec<(u64, u64)>,
     closed: Option<u64>,
+    /// Heads: when the truncation began and returned, and what it came to.
+    heads: Vec<(u64, u64, u64)>,
+    /// The application's states, likewise.
+    states: Vec<(u64, u64, Vec<u8>)>,
+    /// The heads that opening may find: from the one that was promised on.
+    head: BTreeSet<u64>,
+    /// The states of the application that opening may find.
+    app_states: BTreeSet<Vec<u8>>,
     /// What opening must find at least: everything below.
     kept: u64,
     /// What of that was durable already; the rest may be in the cache only.
@@ -94,6 +108,10 @@ impl Ledger {
                 Note::Durable { told, below } => self.durable.push((*told, *below)),
                 Note::Committed { told, below } => self.committed.push((*told, *below)),
                 Note::Closed { told } => self.closed = Some(*told),
+                Note::Truncated { began, told, head } => self.heads.push((*began, *told, *head)),
+                Note::State { began, told, bytes } => {
+                    self.states.push((*began, *told, bytes.clone()));
+                }
                 Note::Read { .. } => {}
             }
         }
@@ -123,8 +141,12 @@ impl Ledger {
     /// Checks what was read while others appended. All notes are entered.
     pub(super) fn check_reads(&mut self, notes: &[Note]) {
         for note in notes {
-            let Note::Read { told, committed, found } = note else { continue };
-            self.check_prefix(found, *committed);
+            let Note::Read { began, told, committed, head, found } = note else { continue };
+            let known = self.heads.iter().any(|(began, _, known)| began <= told && known == head);
+            assert!(known, "nobody made {head} the head");
+            let passed = |(_, before, least): &(u64, u64, u64)| before < began && least > head;
+            assert!(!self.heads.iter().any(passed), "the head went back to {head}");
+            self.check_prefix(found, *head, *committed);
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -135,19 +157,20 @@ impl Ledger {
         }
     }
 
-    /// Records `found` must be the first ones, hold all below `kept`, and end outside a batch.
-    fn check_prefix(&self, found: &Records, kept: u64) {
-        let mut expected = self.entries.iter();
+    /// Records `found` must be the first ones from `head` on, hold all below `kept`, and end outside a
+    /// batch.
+    fn check_prefix(&self, found: &Records, head: u64, kept: u64) {
+        let mut expected = self.entries.range(head..);
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
-                panic!("a record at {at} that nobody appended: {}", shown(payload));
+                panic!("a record at {at} that nobody appended: {}", shown_bytes(payload));
             };
-            assert_eq!(at, known, "a record is missing or unknown: found {}", shown(payload));
+            assert_eq!(at, known, "a record is missing or unknown: found {}", shown_bytes(payload));
             assert!(
                 **payload == *entry.payload,
                 "at {at}: appended {}, found {}",
-                shown(&entry.payload),
-                shown(payload)
+                shown_bytes(&entry.payload),
+                shown_bytes(payload)
             );
         }
         let last = found.last().map(|(at, _)| *at);
@@ -164,14 +187,22 @@ impl Ledger {
     /// Checks what an opened log showed: a new life begins. The events given are those before and
     /// after opening.
     pub(super) fn open(&mut self, shown: &Shown, (began, opened): (u64, u64)) {
-        let Shown { found, durable, committed, tail, clean } = shown;
-        self.check_prefix(found, self.kept);
+        let Shown { found, head, app_state, durable, committed, tail, clean } = shown;
+        // A log without a segment begins where it goes on.
+        let begins = found.is_empty() && head == tail;
+        let known = self.head.is_empty() || self.head.contains(head) || begins;
+        assert!(known, "the head {head} is unheard of");
+        let known = self.app_states.is_empty() || self.app_states.contains(app_state);
+        assert!(known, "the state {} is unheard of", shown_bytes(app_state));
+        assert!(head <= durable, "the head {head} is above {durable}");
+        self.check_prefix(found, *head, self.kept);
         assert_eq!((durable, committed), (tail, tail), "the watermarks of an opened log are equal");
         assert!(*tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);
         assert!(*tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
         assert!(*clean || !self.clean, "the log was closed, and is not found so");
         let found: BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
-        self.entries.retain(|at, _| found.contains(at));
+        // What lies below the head may come back with an older one.
+        self.entries.retain(|at, _| at < head || found.contains(at));
         for entry in self.entries.values_mut() {
             entry.told.get_or_insert(opened);
         }
@@ -180,6 +211,21 @@ impl Ledger {
         self.durable = vec![(began, self.synced.min(end)), (opened, end)];
         self.committed = vec![(began, end), (opened, end)];
         self.closed = None;
+        // What was found may have been in the cache only, and a head may have been moved by opening:
+        // until the log was open the disk held any of what it may have held before.
+        let cached = self.synced != u64::MAX;
+        self.heads = vec![(0, 0, *head)];
+        let least = self.head.first().copied();
+        if let Some(least) = least.filter(|_| cached || !self.head.contains(head)) {
+            let below = self.head.iter().filter(|before| **before < *head);
+            let before = below.map(|before| (0, opened, *before));
+            self.heads = before.chain([(0, 0, least), (0, opened, *head)]).collect();
+        }
+        self.states = vec![(0, 0, app_state.clone())];
+        if cached && !self.app_states.is_empty() {
+            let before = self.app_states.iter().map(|before| (0, began, before.clone()));
+            self.states = before.chain([(began, opened, app_state.clone())]).collect();
+        }
         self.start = *tail;
     }
 
@@ -201,6 +247,8 @@ impl Ledger {
             synced,
             clean: self.closed.is_some_and(|closed| closed <= event),
             told_end: self.told_end,
+            head: self.heads_at(event),
+            app_states: self.states_at(event),
             ..Self::default()
         };
         for (at, entry) in &self.entries {
@@ -214,6 +262,26 @@ impl Ledger {
             }
         }
         next
+    }
+
+    /// The heads that there may be at an event: of truncations that have begun, from the highest on
+    /// that anyone was told of.
+    fn heads_at(&self, event: u64) -> BTreeSet<u64> {
+        let told = self.heads.iter().filter(|(_, told, _)| *told <= event);
+        let least = told.map(|(.., head)| *head).max().unwrap_or(0);
+        let begun = self.heads.iter().filter(|(began, ..)| *began < event || *began == 0);
+        begun.map(|(.., head)| *head).filter(|head| *head >= least).collect()
+    }
+
+    /// The states of the application that there may be at an event: of calls that have begun, and
+    /// that were not followed by one which has ended.
+    fn states_at(&self, event: u64) -> BTreeSet<Vec<u8>> {
+        let ended = self.states.iter().filter(|(_, told, _)| *told <= event);
+        let last = ended.map(|(began, ..)| *began).max().unwrap_or(0);
+        let may = |(began, told, _): &&(u64, u64, Vec<u8>)| {
+            (*began < event || *began == 0) && (*told > last || last == 0)
+        };
+        self.states.iter().filter(may).map(|(.., bytes)| bytes.clone()).collect()
     }
 
     /// How many records there were.
@@ -231,7 +299,7 @@ impl Crash {
 }
 
 /// The length and first bytes of a payload.
-fn shown(payload: &[u8]) -> String {
+fn shown_bytes(payload: &[u8]) -> String {
     format!("{} bytes {:02x?}", payload.len(), payload.iter().take(24).collect::<Vec<_>>())
 }
 

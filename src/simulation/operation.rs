@@ -10,7 +10,7 @@ use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
 use crate::random::Random;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{nap, quietly};
-use crate::{Error, Log, Lsn, Result};
+use crate::{Error, Hold, Log, Lsn, Result};
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -28,6 +28,12 @@ pub(super) enum Operation {
     Read,
     /// Looks at the watermarks.
     Look,
+    /// Drops what lies before a place that the thread knows of: the number says which.
+    Truncate(u64),
+    /// Sets the application's state, of this size.
+    State(usize),
+    /// Holds the place that the thread appended last, until it holds another.
+    Hold,
     /// Does nothing for a while; the log may fall idle.
     Nap,
     Close,
@@ -41,12 +47,15 @@ impl Operation {
             24..40 => Self::AppendBuffered(size(random, segment_bytes)),
             40..53 => Self::AppendDurable(size(random, segment_bytes)),
             53..68 => Self::Batch(sizes(random, segment_bytes)),
-            68..72 => Self::Commit,
-            72..77 => Self::Sync,
-            77..80 => Self::SyncTo,
-            80..84 => Self::Roll,
-            84..90 => Self::Read,
-            90..95 => Self::Look,
+            68..71 => Self::Commit,
+            71..75 => Self::Sync,
+            75..78 => Self::SyncTo,
+            78..81 => Self::Roll,
+            81..86 => Self::Read,
+            86..89 => Self::Look,
+            89..94 => Self::Truncate(random.next()),
+            94..96 => Self::State(usize::try_from(random.below(1025)).unwrap_or(0)),
+            96..97 => Self::Hold,
             _ => Self::Nap,
         }
     }
@@ -113,11 +122,14 @@ pub(super) struct Actor {
     pub(super) key: u64,
     pub(super) notes: Vec<Note>,
     last: Option<Lsn>,
+    /// Places to resume from.
+    places: Vec<Lsn>,
+    hold: Option<Hold>,
 }
 
 impl Actor {
     pub(super) fn new(disk: FaultStorage, key: u64) -> Self {
-        Self { disk, key, notes: Vec::new(), last: None }
+        Self { disk, key, notes: Vec::new(), last: None, places: Vec::new(), hold: None }
     }
 
     /// Performs all operations, or those before the log is closed by someone.
@@ -174,6 +186,23 @@ impl Actor {
                 self.look(log);
                 Ok(())
             }
+            Operation::Truncate(choice) => self.truncate(log, *choice),
+            Operation::State(bytes) => {
+                let bytes = self.payload(*bytes).to_vec();
+                let began = self.now();
+                log.set_app_state(&bytes)?;
+                self.notes.push(Note::State { began, told: self.now(), bytes });
+                Ok(())
+            }
+            Operation::Hold => {
+                let Some(last) = self.last else { return Ok(()) };
+                match log.hold(last) {
+                    Ok(hold) => self.hold = Some(hold),
+                    Err(Error::Truncated { .. }) => self.hold = None,
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            }
             Operation::Nap => {
                 nap(std::time::Duration::from_millis(60));
                 Ok(())
@@ -223,6 +252,7 @@ impl Actor {
         let at = call(&payloads)?;
         let told = self.now();
         self.last = Some(at);
+        self.places.push(at);
         self.notes.push(Note::Appended { began, told, at: at.get(), payloads });
         Ok(())
     }
@@ -253,17 +283,42 @@ impl Actor {
     }
 
     fn read(&mut self, log: &Log) {
-        let committed = log.committed().get();
-        let found = read(log);
-        self.notes.push(Note::Read { told: self.now(), committed, found });
+        let (began, committed) = (self.now(), log.committed().get());
+        let (head, found) = read(log);
+        let held = self.hold.as_ref().map(Hold::lsn);
+        assert!(held.is_none_or(|held| head <= held.get()), "{head} is above the hold {held:?}");
+        self.notes.push(Note::Read { began, told: self.now(), committed, head, found });
+        self.places.push(log.committed());
+    }
+
+    /// Drops what lies before a record of this thread's own, the tail, or a watermark that it saw.
+    fn truncate(&mut self, log: &Log, choice: u64) -> Result<()> {
+        let known = usize::try_from(choice % (self.places.len() as u64 + 2)).unwrap_or(0);
+        let began = self.now();
+        let place = match self.places.get(known) {
+            Some(place) => *place,
+            None if choice % 2 == 0 => log.committed(),
+            None => log.durable(),
+        };
+        match log.truncate_before(place) {
+            Ok(head) => {
+                let head = head.get();
+                assert!(head <= place.get() || log.head().get() >= head);
+                self.notes.push(Note::Truncated { began, told: self.now(), head });
+            }
+            Err(Error::Truncated { head, .. }) => assert!(head > place),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 
-/// Everything in the log; all of it must be whole.
-pub(super) fn read(log: &Log) -> Records {
+/// The head, and everything in the log from there on; all of it must be whole.
+pub(super) fn read(log: &Log) -> (u64, Records) {
     let record = |record: Result<crate::Record<'_>>| {
         let record = record.unwrap_or_else(|error| panic!("a record can't be read: {error}"));
         (record.lsn().get(), record.payload().to_vec())
     };
-    log.snapshot().iter().map(record).collect()
+    let snapshot = log.snapshot();
+    (snapshot.head().get(), snapshot.iter().map(record).collect())
 }

@@ -224,6 +224,10 @@ impl StorageFile for OpenFile {
         os::drop_cached(&self.file, offset, bytes);
     }
 
+    fn is_shared(&self) -> io::Result<bool> {
+        os::is_shared(&self.file)
+    }
+
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
         os::discard(&self.file, offset, bytes)
     }

@@ -69,3 +69,5 @@ mod strace;
 mod tap;
 #[cfg(test)]
 mod torn;
+#[cfg(test)]
+mod truncating;

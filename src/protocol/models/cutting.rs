@@ -31,7 +31,7 @@ impl Log {
             Extent { base: 16384, end: FRESH + 4096, previous_base: 0, previous_end: START };
         state.spares = vec![extent];
         drop(state);
-        cutting.finish(&self.disk, START, FRESH).map(|()| true)
+        cutting.finish(&self.disk, &(START..FRESH)).map(|()| true)
     }
 }
 
