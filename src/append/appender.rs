@@ -10,6 +10,7 @@ use crate::append::direct::append_direct;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
+use crate::lsn::Lsn;
 use crate::protocol::{Failed, Outcome, Part, Protocol, Refused, State};
 
 #[derive(Debug)]
@@ -44,8 +45,11 @@ impl Appender {
     /// Appends one record; it is durable on return.
     pub(crate) fn append_durable(&self, payload: &[u8]) -> Result<u64> {
         let (at, end) = self.place(payload)?;
-        self.sync_until(end)?;
-        Ok(at)
+        match self.sync_until(end) {
+            Ok(_) => Ok(at),
+            Err(Error::Cut { .. }) => Err(Error::Cut { lsn: Lsn::new(at) }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends one record; it is committed when anyone commits.

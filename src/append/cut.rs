@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::append::disk::{Disk, Writer};
+use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
 use crate::format::{CutMark, Summary, frames_start, segment_name};
 use crate::lsn::Lsn;
@@ -87,12 +88,14 @@ impl Disk {
     }
 
     fn carry_out(&self, protocol: &Protocol, kept: &Kept) -> Result<Done> {
+        // Nobody else seals anything, least of all what is cut.
+        let mut upkeep = self.upkeep.lock();
         let Kept { segment, end, .. } = kept;
         let durable = protocol.durable();
         if durable < *end {
             self.sync(durable, *end).map_err(|Failed| self.cause.io())?;
         }
-        let (previous, mut sealed) = self.seal_before(segment)?;
+        let (previous, mut sealed) = self.seal_before(&mut upkeep, segment)?;
         let (fresh, spares) = self.supply.cut(segment.base, *end);
         self.control.update(|state| {
             state.cut = Some(CutMark { segment: segment.base, end: *end, fresh });
@@ -124,15 +127,14 @@ impl Disk {
         self.storage
             .sync_directory()
             .map_err(|error| Error::io(Op::SyncDirectory, self.storage.path(""), error))?;
-        self.seal_cut(kept, previous)?;
+        upkeep.last_checksum = self.seal_cut(kept, previous)?;
         sealed.extend(self.segments.load().at_base(segment.base).map(Arc::clone));
         Ok(Done { range: *end..frames_start(fresh), sealed })
     }
 
     /// Seals what is full before the segment that is cut, all of which is durable by now. Returns the
     /// checksum that the trailer of that one has to name, and what was sealed.
-    fn seal_before(&self, kept: &Segment) -> Result<(u32, Vec<Arc<Segment>>)> {
-        let mut upkeep = self.upkeep.lock();
+    fn seal_before(&self, upkeep: &mut Upkeep, kept: &Segment) -> Result<(u32, Vec<Arc<Segment>>)> {
         let mut sealed = Vec::new();
         if kept.is_sealed() {
             return Ok((previous_checksum(&*self.storage, kept), sealed));
@@ -148,7 +150,7 @@ impl Disk {
     }
 
     /// Writes the trailer of the segment that was cut, over its old one if it had one.
-    fn seal_cut(&self, kept: &Kept, previous: u32) -> Result<()> {
+    fn seal_cut(&self, kept: &Kept, previous: u32) -> Result<u32> {
         let Kept { segment, end, summary } = kept;
         let file = match segment.file() {
             Some(file) => file,
@@ -160,8 +162,7 @@ impl Disk {
         let trailer = trailer_of(summary, *end, previous);
         let checksum = write_trailer(&*self.storage, &*file, segment, &trailer)?;
         segment.close();
-        self.upkeep.lock().last_checksum = checksum;
-        Ok(())
+        Ok(checksum)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

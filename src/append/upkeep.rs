@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::append::disk::Disk;
 use crate::error::Result;
-use crate::format::{LINK_FRAME_BYTES, frames_start};
+use crate::format::{ControlState, LINK_FRAME_BYTES, frames_start};
 use crate::options::{SealHook, SealedFile};
 use crate::protocol::{Failed, Protocol};
 use crate::segment::seal::seal;
@@ -78,10 +78,9 @@ impl Disk {
     /// segment ends.
     fn settle_cut(&self, durable: u64) -> Result<()> {
         let settled = |fresh| durable >= frames_start(fresh) + LINK_FRAME_BYTES;
-        if self.control.state().cut.is_some_and(|cut| settled(cut.fresh)) {
-            self.control.update(|state| state.cut = None)?;
-        }
-        Ok(())
+        // Another may be cutting the log once more.
+        let calls = |state: &ControlState| state.cut.is_some_and(|cut| settled(cut.fresh));
+        self.control.update_if(calls, |state| state.cut = None)
     }
 
     /// Appends and syncs an empty padding frame behind `durable`, the end of the log: the evidence

@@ -86,7 +86,19 @@ impl Control {
     /// Changes the state, durably. After an error but `Closed` the log must be poisoned: what the disk
     /// holds is the old state or the new.
     pub(crate) fn update(&self, change: impl FnOnce(&mut ControlState)) -> Result<()> {
+        self.update_if(|_| true, change)
+    }
+
+    /// The same if the state is one that calls for it.
+    pub(crate) fn update_if(
+        &self,
+        calls: impl FnOnce(&ControlState) -> bool,
+        change: impl FnOnce(&mut ControlState),
+    ) -> Result<()> {
         let mut owned = self.owned.lock();
+        if !calls(&owned.state) {
+            return Ok(());
+        }
         if owned.closed {
             return Err(Error::Closed);
         }

@@ -5,6 +5,7 @@
 //! when a caller was told what. That is counted in events of the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::format::frame_bytes;
@@ -42,6 +43,8 @@ pub(super) enum Note {
     Read { began: u64, told: u64, committed: u64, head: u64, found: Records },
     /// A truncation made `head` the head, or found it there.
     Truncated { began: u64, told: u64, head: u64 },
+    /// The log was cut: what was appended in a range of addresses is gone.
+    Cut { began: u64, told: u64, gone: Range<u64> },
     /// The application's state was set.
     State { began: u64, told: u64, bytes: Vec<u8> },
     /// Closing the log succeeded.
@@ -79,6 +82,10 @@ pub(super) struct Ledger {
     closed: Option<u64>,
     /// Heads: when the truncation began and returned, and what it came to.
     heads: Vec<(u64, u64, u64)>,
+    /// What was cut off, likewise.
+    cuts: Vec<(u64, u64, Range<u64>)>,
+    /// Cuts that had begun when the life before ended: each was made or not.
+    begun_cuts: Vec<Range<u64>>,
     /// The application's states, likewise.
     states: Vec<(u64, u64, Vec<u8>)>,
     /// The heads that opening may find: from the one that was promised on.
@@ -109,6 +116,7 @@ impl Ledger {
                 Note::Committed { told, below } => self.committed.push((*told, *below)),
                 Note::Closed { told } => self.closed = Some(*told),
                 Note::Truncated { began, told, head } => self.heads.push((*began, *told, *head)),
+                Note::Cut { began, told, gone } => self.cuts.push((*began, *told, gone.clone())),
                 Note::State { began, told, bytes } => {
                     self.states.push((*began, *told, bytes.clone()));
                 }
@@ -146,7 +154,13 @@ impl Ledger {
             assert!(known, "nobody made {head} the head");
             let passed = |(_, before, least): &(u64, u64, u64)| before < began && least > head;
             assert!(!self.heads.iter().any(passed), "the head went back to {head}");
-            self.check_prefix(found, *head, *committed);
+            let made = |(_, ended, _): &&(u64, u64, Range<u64>)| ended < began;
+            let begun = |(start, ..): &&(u64, u64, Range<u64>)| start <= told;
+            let gone: Vec<_> =
+                self.cuts.iter().filter(made).map(|(.., gone)| gone.clone()).collect();
+            let may = self.cuts.iter().filter(|cut| !made(cut) && begun(cut));
+            let may: Vec<_> = may.map(|(.., gone)| gone.clone()).collect();
+            self.check_cut_prefix(found, *head, *committed, (&gone, &may));
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -157,31 +171,66 @@ impl Ledger {
         }
     }
 
-    /// Records `found` must be the first ones from `head` on, hold all below `kept`, and end outside a
-    /// batch.
-    fn check_prefix(&self, found: &Records, head: u64, kept: u64) {
-        let mut expected = self.entries.range(head..);
+    /// Records `found` must be what some of the cuts that may have been made leave, beside those that
+    /// were. Returns those.
+    fn check_cut_prefix(
+        &self,
+        found: &Records,
+        head: u64,
+        kept: u64,
+        (gone, may): (&[Range<u64>], &[Range<u64>]),
+    ) -> Vec<Range<u64>> {
+        let mut refusal = Ok(());
+        for chosen in 0..1_u32 << may.len() {
+            let made = |number: &usize| chosen >> number & 1 == 1;
+            let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
+            let made: Vec<_> = made.cloned().collect();
+            let gone: Vec<_> = gone.iter().chain(&made).cloned().collect();
+            refusal = self.check_prefix(found, head, kept, &gone);
+            if refusal.is_ok() {
+                return made;
+            }
+        }
+        panic!("{}", refusal.unwrap_err());
+    }
+
+    /// Records `found` must be the first ones from `head` on, but for those that are `gone`, hold all
+    /// below `kept`, and end outside a batch that goes on.
+    fn check_prefix(
+        &self,
+        found: &Records,
+        head: u64,
+        kept: u64,
+        gone: &[Range<u64>],
+    ) -> Result<(), String> {
+        let there = |(at, _): &(&u64, &Entry)| !gone.iter().any(|gone| gone.contains(at));
+        let mut expected = self.entries.range(head..).filter(there);
+        let mut batch_end = 0;
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
-                panic!("a record at {at} that nobody appended: {}", shown_bytes(payload));
+                return Err(format!(
+                    "a record at {at} that nobody appended: {}",
+                    shown_bytes(payload)
+                ));
             };
-            assert_eq!(at, known, "a record is missing or unknown: found {}", shown_bytes(payload));
-            assert!(
-                **payload == *entry.payload,
-                "at {at}: appended {}, found {}",
-                shown_bytes(&entry.payload),
-                shown_bytes(payload)
-            );
+            if at != known {
+                let found = shown_bytes(payload);
+                return Err(format!("a record is missing or unknown: {known} or {at}, {found}"));
+            }
+            if **payload != *entry.payload {
+                let (appended, found) = (shown_bytes(&entry.payload), shown_bytes(payload));
+                return Err(format!("at {at}: appended {appended}, found {found}"));
+            }
+            batch_end = entry.batch_end;
         }
-        let last = found.last().map(|(at, _)| *at);
-        let batch_end = last.map(|at| self.entries[&at].batch_end);
-        assert_eq!(last, batch_end, "the log ends inside a batch");
-        if let Some((missing, _)) = expected.next() {
-            assert!(
-                *missing >= kept,
-                "lost: {missing}, though everything below {kept} was promised"
-            );
+        let Some((next, _)) = expected.next() else { return Ok(()) };
+        if *next <= batch_end {
+            return Err("the log ends inside a batch".into());
         }
+        if *next < kept {
+            return Err(format!("lost: {next}, though everything below {kept} was promised"));
+        }
+        Ok(())
     }
 
     /// Checks what an opened log showed: a new life begins. The events given are those before and
@@ -195,22 +244,26 @@ impl Ledger {
         let known = self.app_states.is_empty() || self.app_states.contains(app_state);
         assert!(known, "the state {} is unheard of", shown_bytes(app_state));
         assert!(head <= durable, "the head {head} is above {durable}");
-        self.check_prefix(found, *head, self.kept);
+        let made = self.check_cut_prefix(found, *head, self.kept, (&[], &self.begun_cuts));
         assert_eq!((durable, committed), (tail, tail), "the watermarks of an opened log are equal");
         assert!(*tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);
         assert!(*tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
         assert!(*clean || !self.clean, "the log was closed, and is not found so");
         let found: BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
-        // What lies below the head may come back with an older one.
-        self.entries.retain(|at, _| at < head || found.contains(at));
+        let end = found.last().map_or(0, |at| self.entries[at].end(*at));
+        // What lies below the head may come back with an older one, and what was cut off while that
+        // is in the cache only.
+        let cut = |at: &u64| made.iter().any(|gone| gone.contains(at));
+        self.entries.retain(|at, _| at < head || found.contains(at) || cut(at));
         for entry in self.entries.values_mut() {
             entry.told.get_or_insert(opened);
         }
-        let end = self.entries.last_key_value().map_or(0, |(at, entry)| entry.end(*at));
         // Before it was open the log held what it holds now, durable or not.
         self.durable = vec![(began, self.synced.min(end)), (opened, end)];
         self.committed = vec![(began, end), (opened, end)];
         self.closed = None;
+        self.cuts = made.into_iter().map(|gone| (0, opened, gone)).collect();
+        self.begun_cuts.clear();
         // What was found may have been in the cache only, and a head may have been moved by opening:
         // until the log was open the disk held any of what it may have held before.
         let cached = self.synced != u64::MAX;
@@ -251,12 +304,18 @@ impl Ledger {
             app_states: self.states_at(event),
             ..Self::default()
         };
+        let made = |(_, told, _): &&(u64, u64, Range<u64>)| *told <= event;
+        let made: Vec<_> = self.cuts.iter().filter(made).map(|(.., gone)| gone).collect();
+        next.told_end = made.iter().map(|gone| gone.end).fold(next.told_end, u64::max);
+        let begun = self.cuts.iter().filter(|(began, told, _)| *began < event && event < *told);
+        next.begun_cuts = begun.map(|(.., gone)| gone.clone()).collect();
         for (at, entry) in &self.entries {
             let told = entry.told.filter(|told| *told <= event);
             if told.is_some() {
                 next.told_end = next.told_end.max(entry.end(*at));
             }
-            if entry.began.is_none_or(|began| began < event) {
+            let is_gone = made.iter().any(|gone| gone.contains(at));
+            if entry.began.is_none_or(|began| began < event) && !is_gone {
                 let entry = Entry { began: None, told: told.map(|_| 0), ..entry.clone() };
                 next.entries.insert(*at, entry);
             }

@@ -30,6 +30,8 @@ pub(super) enum Operation {
     Look,
     /// Drops what lies before a place that the thread knows of: the number says which.
     Truncate(u64),
+    /// Cuts the log at a record: the number says which.
+    Cut(u64),
     /// Sets the application's state, of this size.
     State(usize),
     /// Holds the place that the thread appended last, until it holds another.
@@ -45,8 +47,9 @@ impl Operation {
             0..20 => Self::Append(size(random, segment_bytes)),
             20..24 => Self::AppendWith(size(random, segment_bytes)),
             24..40 => Self::AppendBuffered(size(random, segment_bytes)),
-            40..53 => Self::AppendDurable(size(random, segment_bytes)),
-            53..68 => Self::Batch(sizes(random, segment_bytes)),
+            40..52 => Self::AppendDurable(size(random, segment_bytes)),
+            52..55 => Self::Cut(random.next()),
+            55..68 => Self::Batch(sizes(random, segment_bytes)),
             68..71 => Self::Commit,
             71..75 => Self::Sync,
             75..78 => Self::SyncTo,
@@ -153,7 +156,17 @@ impl Actor {
                 self.append_unpromised(&[*size], |payloads| log.append_buffered(&payloads[0]))
             }
             Operation::AppendDurable(size) => {
-                self.append(&[*size], |payloads| log.append_durable(&payloads[0]))?;
+                let mut was_cut = false;
+                self.append(&[*size], |payloads| match log.append_durable(&payloads[0]) {
+                    Err(Error::Cut { lsn }) => {
+                        was_cut = true;
+                        Ok(lsn)
+                    }
+                    appended => appended,
+                })?;
+                if was_cut {
+                    return Ok(());
+                }
                 let (told, below) = (self.now(), self.last.unwrap().get() + 1);
                 self.notes.push(Note::Durable { told, below });
                 Ok(())
@@ -187,6 +200,7 @@ impl Actor {
                 Ok(())
             }
             Operation::Truncate(choice) => self.truncate(log, *choice),
+            Operation::Cut(choice) => self.cut(log, *choice),
             Operation::State(bytes) => {
                 let bytes = self.payload(*bytes).to_vec();
                 let began = self.now();
@@ -198,7 +212,7 @@ impl Actor {
                 let Some(last) = self.last else { return Ok(()) };
                 match log.hold(last) {
                     Ok(hold) => self.hold = Some(hold),
-                    Err(Error::Truncated { .. }) => self.hold = None,
+                    Err(Error::Truncated { .. } | Error::Cut { .. }) => self.hold = None,
                     Err(error) => return Err(error),
                 }
                 Ok(())
@@ -220,7 +234,11 @@ impl Actor {
     }
 
     fn synced(&mut self, reached: Result<Lsn>) -> Result<()> {
-        let below = reached?.get();
+        let below = match reached {
+            Ok(below) => below.get(),
+            Err(Error::Cut { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         self.notes.push(Note::Durable { told: self.now(), below });
         Ok(())
     }
@@ -307,6 +325,26 @@ impl Actor {
                 self.notes.push(Note::Truncated { began, told: self.now(), head });
             }
             Err(Error::Truncated { head, .. }) => assert!(head > place),
+            Err(Error::Cut { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Cuts the log at either end of a record, mostly one of the last.
+    fn cut(&mut self, log: &Log, choice: u64) -> Result<()> {
+        let (_, found) = read(log);
+        let among = if choice % 3 == 0 { u64::MAX } else { 6 }.min(found.len() as u64);
+        if among == 0 {
+            return Ok(());
+        }
+        let from_last = usize::try_from(choice / 6 % among).unwrap();
+        let lsn = Lsn::new(found[found.len() - 1 - from_last].0);
+        let began = self.now();
+        let cut = log.cut(lsn, |it| if choice % 2 == 0 { it.next_lsn() } else { it.lsn() });
+        match cut {
+            Ok(Some(gone)) => self.notes.push(Note::Cut { began, told: self.now(), gone }),
+            Ok(None) | Err(Error::Cut { .. } | Error::Truncated { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
