@@ -307,7 +307,10 @@ impl Ledger {
         let made = |(_, told, _): &&(u64, u64, Range<u64>)| *told <= event;
         let made: Vec<_> = self.cuts.iter().filter(made).map(|(.., gone)| gone).collect();
         next.told_end = made.iter().map(|gone| gone.end).fold(next.told_end, u64::max);
-        let begun = self.cuts.iter().filter(|(began, told, _)| *began < event && event < *told);
+        let may = |(began, told, _): &&(u64, u64, Range<u64>)| {
+            (*began < event || *began == 0) && event < *told
+        };
+        let begun = self.cuts.iter().filter(may);
         next.begun_cuts = begun.map(|(.., gone)| gone.clone()).collect();
         for (at, entry) in &self.entries {
             let told = entry.told.filter(|told| *told <= event);
