@@ -22,7 +22,7 @@ impl SegmentSet {
     pub(crate) fn floor(&self, lsn: u64) -> u64 {
         let above = self.segments.partition_point(|segment| segment.start() <= lsn);
         let below = above.checked_sub(1).and_then(|index| self.segments.get(index));
-        below.map_or(lsn, |segment| segment.end.min(lsn))
+        below.map_or(self.head, |segment| segment.end.min(lsn))
     }
 
     /// The segment based at `base`.
