@@ -5,5 +5,6 @@ mod damaged;
 mod images;
 mod interrupted;
 mod policies;
+mod proof;
 mod refused;
 mod stopped;
