@@ -13,3 +13,6 @@ mod direct;
 pub(crate) mod disk;
 mod gather;
 mod upkeep;
+
+#[cfg(test)]
+mod tests;
