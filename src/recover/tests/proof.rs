@@ -101,3 +101,57 @@ fn leftovers_prove_nothing_nor_does_what_follows_them() {
         assert_eq!(opened.recovered.report.cut.as_ref().unwrap().lsn.get(), torn);
     }
 }
+
+#[test]
+fn what_a_truncation_dropped_is_not_missed_and_nothing_else_is_let_go() {
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let headed = |writer: Writer, head| {
+        let durable = writer.state.durable_end.max(head);
+        writer.control(|state| (state.head, state.durable_end) = (head, durable)).lose(0).image
+    };
+    let is_missed = |image| match open(&image) {
+        Ok(opened) => {
+            assert!(opened.checked().records().is_empty());
+            false
+        }
+        Err(Error::MissingSegment { .. }) => true,
+        Err(other) => panic!("{other}"),
+    };
+    // The segment that a cut ended, and the one that goes on behind it.
+    let cut = writer.clone().cut(0, end);
+    assert!(!is_missed(headed(cut.clone(), end)));
+    assert!(is_missed(headed(cut.clone(), end - 8)));
+    let mut behind = cut.clone();
+    behind.base = 0;
+    let behind = behind.end_at(end).segment();
+    assert!(is_missed(headed(behind.clone().lose(behind.base), end)));
+    // The newest of all.
+    let full = writer.pad();
+    assert!(!is_missed(headed(full.clone(), frames_start(BYTES))));
+    assert!(is_missed(headed(full.clone(), frames_end(0, BYTES) - 8)));
+}
+
+#[test]
+fn a_lost_segment_is_missed_though_a_leftover_lies_behind_it() {
+    let writer = Writer::new().segment().records(4, 60).roll().seal(0).records(2, 60);
+    let end = writer.at;
+    let mut left = writer.clone().control(|state| state.durable_end = end);
+    left.base = 0;
+    let left = left.end_at(writer.records[2].0).segment().records(1, 60);
+    assert_eq!(open(&left.image).unwrap().checked().records(), writer.records);
+    let error = open(&left.lose(BYTES).image).unwrap_err();
+    assert!(matches!(error, Error::MissingSegment { .. }), "{error}");
+}
+
+#[test]
+fn a_spare_that_came_back_after_a_cut_hides_nothing() {
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let mut writer = writer.spare().cut(0, end);
+    writer.base = 0;
+    let writer = writer.end_at(end).segment().records(2, 60).control(|state| state.cut = None);
+    let opened = open(&writer.image).unwrap().checked();
+    assert_eq!(opened.records(), writer.records);
+    assert_eq!(put_away(&opened), [vec![], vec![BYTES]]);
+}
