@@ -129,6 +129,20 @@ fn spares_are_kept_ready_and_no_more_than_wanted() {
 }
 
 #[test]
+fn zeros_are_written_ahead_of_the_tail_up_to_the_end_of_the_segment() {
+    let disk = FaultStorage::new();
+    disk.set_zero_fill(true);
+    let appender = open(&disk, true);
+    appender.append(b"one").unwrap();
+    let (before, tail) = (disk.events(), appender.protocol.tail());
+    while appender.disk.supply.fill_ahead(&appender.protocol).unwrap() {}
+    let events = disk.history().into_iter().filter(|event| event.number >= before);
+    let zeros: Vec<_> = events.filter(|event| event.kind == EventKind::Write).collect();
+    assert!(zeros.iter().all(|event| event.offset >= tail));
+    assert_eq!(zeros.last().map(|event| event.offset + event.len), Some(BYTES - 4096));
+}
+
+#[test]
 fn a_sync_leader_looks_for_company() {
     let appender = open(&FaultStorage::new(), true);
     let looks = Cell::new(0);

@@ -1,6 +1,7 @@
 //! Tests of opening: logs are assembled byte by byte, damaged, and opened.
 
 mod anything;
+mod bytes;
 mod damaged;
 mod images;
 mod interrupted;
