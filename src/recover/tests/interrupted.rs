@@ -289,12 +289,11 @@ fn a_frame_that_changes_between_two_reads_is_damage() {
     let disk = MemoryStorage::from_image(writer.image.clone());
     let storage: Arc<dyn Storage> = Arc::new(FickleDisk(disk.clone(), Arc::new(Mutex::new(0))));
     let result = recover(&storage, Options::new().segment_bytes(BYTES));
-    let first = writer.records[0].0;
+    let (first, segment) = (writer.records[0].0, segment_name(BYTES));
     assert!(
         matches!(result, Err(Error::Corrupt { offset, lsn: Some(lsn), .. })
             if lsn.get() == first && offset == first - BYTES),
         "{result:?}"
     );
-    let segment = segment_name(BYTES);
     assert_eq!(disk.image().get(&segment), writer.image.get(&segment));
 }
