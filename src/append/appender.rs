@@ -98,7 +98,7 @@ impl Appender {
             let tail = self.protocol.tail();
             return Ok(tail..tail);
         }
-        let (at, end) = if need > self.protocol.staged_max() {
+        let (at, end) = if self.is_too_big_for_the_ring(need) {
             append_direct(&self.protocol, &self.disk, &parts, need)
         } else {
             self.protocol.stage_batch(&self.disk, &parts, need)
@@ -166,12 +166,17 @@ impl Appender {
         let len = self.part_len(payload.len())?;
         let part = Part::new(payload, len);
         let need = frame_bytes(len);
-        if need > self.protocol.staged_max() {
+        if self.is_too_big_for_the_ring(need) {
             append_direct(&self.protocol, &self.disk, &[part], need)
         } else {
             self.protocol.stage(&self.disk, part)
         }
         .map_err(|refused| self.refused(refused))
+    }
+
+    #[inline]
+    fn is_too_big_for_the_ring(&self, need: u64) -> bool {
+        need > self.protocol.staged_max()
     }
 
     #[inline]

@@ -28,7 +28,7 @@ const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
 /// With more unsealed segments than this the appender that needs another seals some first: each of
 /// them has a descriptor.
-const UNSEALED_MAX: usize = 8;
+pub(super) const UNSEALED_MAX: usize = 8;
 
 /// The segment written last, and its descriptor.
 pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;

@@ -15,3 +15,6 @@ pub(crate) mod disk;
 mod gather;
 mod head;
 mod upkeep;
+
+#[cfg(test)]
+mod tests;

@@ -61,10 +61,8 @@ impl Walk<'_, '_> {
         for later in position + 1..self.members.len() {
             let Some(file) = self.member(later) else { continue };
             let Some(link) = file.link() else { continue };
-            if link.previous_base < base
-                || (link.previous_base == base && link.previous_end < at)
-                || bases.contains(&link.previous_base)
-            {
+            let ends_before = (link.previous_base, link.previous_end) < (base, at);
+            if ends_before || bases.contains(&link.previous_base) {
                 strays.push(later);
                 bases.push(file.base);
             }

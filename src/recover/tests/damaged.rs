@@ -308,4 +308,23 @@ fn a_segment_that_ends_at_the_head_is_not_read() {
     let headed = writer.control(|state| (state.head, state.durable_end) = (end, end));
     let opened = open(&headed.image).unwrap().checked();
     assert_eq!(opened.recovered.segments.len(), 0);
+    // It stays, as the next link names it.
+    let start = &opened.recovered.start;
+    assert_eq!((start.previous_base, start.previous_end), (0, end));
+    assert!(opened.image().get(&segment_name(0)).is_some());
+}
+
+#[test]
+fn bytes_that_went_bad_in_a_closed_log_are_not_summed_up() {
+    // A spare of another size lies behind it, so the segment ends when the log is opened.
+    let writer = Writer::new().segment().records(4, 50).spare().close();
+    let rotten = writer.clone().flip(writer.records[1].0 + 20);
+    for (image, whole) in [(&writer.image, true), (&rotten.image, false)] {
+        let options = Options::new().segment_bytes(2 * BYTES).clone();
+        let opened = open_with(image, &options).unwrap().checked();
+        assert!(opened.recovered.start.active.is_none());
+        assert_eq!(opened.recovered.last_checksum != 0, whole);
+        let file = opened.image().get(&segment_name(0)).unwrap().to_vec();
+        assert_eq!(file[file.len() - 4096..].iter().any(|byte| *byte != 0), whole);
+    }
 }
