@@ -6,13 +6,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use stratalog::format::{FileKind, classify};
 use stratalog::storage::{Image, MemoryStorage};
-use stratalog::{Error, Log, Lsn, Options, ReadOptions, RecoveryPolicy, Snapshot};
+use stratalog::{Error, Log, Lsn, Options, ReadOptions, Recovery, RecoveryPolicy, Snapshot};
 
 use super::Reached;
 use super::edit::edit_all;
 use super::golden;
 use super::input::Input;
+use super::proof::durable_beyond;
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 
@@ -58,7 +60,10 @@ fn without_locks(mut image: Image) -> Image {
 fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reached) {
     let disk = MemoryStorage::from_image(image.clone());
     match options(policy, create).open_with(disk.clone()) {
-        Ok(log) => opened(&log, &disk, policy, reached),
+        Ok(log) => {
+            check_cut(image, log.recovery());
+            opened(&log, &disk, policy, reached);
+        }
         Err(error) => {
             reached.insert(refusal(&error));
             let line = error.to_string();
@@ -67,6 +72,15 @@ fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reac
             assert!(same, "refused with {error}, but changed the disk");
         }
     }
+}
+
+/// What was cut off is nothing that was durable, unless it is told that durable bytes are lost.
+fn check_cut(image: &Image, recovery: &Recovery) {
+    let Some(cut) = recovery.cut.as_ref().filter(|_| recovery.damage.is_empty()) else { return };
+    let name = cut.path.file_name().and_then(|name| name.to_str()).expect("a file's name");
+    let FileKind::Segment(base) = classify(name) else { panic!("{name} was cut") };
+    let proof = durable_beyond(image, base, cut.lsn.get());
+    assert!(proof.is_none(), "cut at {}, although {}", cut.lsn, proof.unwrap_or_default());
 }
 
 fn refusal(error: &Error) -> &'static str {
