@@ -14,7 +14,7 @@ use super::Reached;
 use super::edit::edit_all;
 use super::golden;
 use super::input::Input;
-use super::proof::durable_beyond;
+use super::proof::{durable_beyond, followed};
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 
@@ -62,6 +62,7 @@ fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reac
     match options(policy, create).open_with(disk.clone()) {
         Ok(log) => {
             check_cut(image, log.recovery());
+            check_links(image, &log);
             opened(&log, &disk, policy, reached);
         }
         Err(error) => {
@@ -81,6 +82,19 @@ fn check_cut(image: &Image, recovery: &Recovery) {
     let FileKind::Segment(base) = classify(name) else { panic!("{name} was cut") };
     let proof = durable_beyond(image, base, cut.lsn.get());
     assert!(proof.is_none(), "cut at {}, although {}", cut.lsn, proof.unwrap_or_default());
+}
+
+/// A segment comes behind another only if it says so.
+fn check_links(image: &Image, log: &Log) {
+    if !log.recovery().damage.is_empty() {
+        return;
+    }
+    let snapshot = log.snapshot();
+    for (before, after) in snapshot.segments().zip(snapshot.segments().skip(1)) {
+        let previous = (before.base().get(), before.range().end.get());
+        let base = after.base();
+        assert_eq!(followed(image, base.get()), Some(previous), "the link of {base}");
+    }
 }
 
 fn refusal(error: &Error) -> &'static str {
@@ -116,7 +130,9 @@ fn opened(log: &Log, disk: &MemoryStorage, policy: RecoveryPolicy, reached: &mut
     let recovery = log.recovery();
     note(log, reached);
     let (tail, durable) = (log.tail(), log.durable());
-    assert!(log.head() <= durable && durable == tail && log.committed() == tail);
+    let ends = [log.head(), durable, log.committed(), tail];
+    let ordered = ends[0] <= durable && ends[1..] == [tail; 3];
+    assert!(ordered, "{policy:?}: {ends:?} after {recovery}");
     assert!(recovery.end <= tail, "appends go on at the end or above");
     assert!(policy == RecoveryPolicy::SkipCorrupt || recovery.damage.is_empty());
     assert!(policy != RecoveryPolicy::Strict || recovery.cut.is_none());
