@@ -63,7 +63,8 @@ fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reac
         Ok(log) => {
             check_cut(image, log.recovery());
             check_links(image, &log);
-            opened(&log, &disk, policy, reached);
+            let vouched = !(log.recovery().clean && frame_beyond(image, &log));
+            opened(&log, &disk, policy, vouched, reached);
         }
         Err(error) => {
             reached.insert(refusal(&error));
@@ -126,7 +127,20 @@ fn read(snapshot: &Snapshot) -> (Records, Option<Error>) {
     (records, None)
 }
 
-fn opened(log: &Log, disk: &MemoryStorage, policy: RecoveryPolicy, reached: &mut Reached) {
+/// Whether the disk proves more than the log holds. A log that was closed is opened by its mark, with a
+/// look at one frame behind it: what lies further on is met by the next opening that scans.
+fn frame_beyond(image: &Image, log: &Log) -> bool {
+    let last = log.snapshot().segments().last().map(|segment| segment.base().get());
+    last.is_some_and(|base| durable_beyond(image, base, log.tail().get()).is_some())
+}
+
+fn opened(
+    log: &Log,
+    disk: &MemoryStorage,
+    policy: RecoveryPolicy,
+    vouched: bool,
+    reached: &mut Reached,
+) {
     let recovery = log.recovery();
     note(log, reached);
     let (tail, durable) = (log.tail(), log.durable());
@@ -143,7 +157,7 @@ fn opened(log: &Log, disk: &MemoryStorage, policy: RecoveryPolicy, reached: &mut
         reached.insert("read error");
     }
     let plain = ReadOptions::new();
-    let whole = recovery.damage.is_empty() && read(&snapshot.with(plain)).1.is_none();
+    let whole = vouched && recovery.damage.is_empty() && read(&snapshot.with(plain)).1.is_none();
     look_up(&snapshot, &seen, whole);
     let skip = policy == RecoveryPolicy::SkipCorrupt;
     let copied = read(&snapshot.with(plain.copy(true).skip_damage(skip)));
