@@ -4,7 +4,8 @@
 #
 # 1. All of it with strict provenance.
 # 2. What shares memory once more under the other model of aliasing, tree borrows.
-# 3. Threads that append beside a reader, in other interleavings: MIRI_SEEDS of them, 4 if not set.
+# 3. Threads that append beside a reader, and threads that share bytes, in other interleavings:
+#    MIRI_SEEDS of them, 4 if not set, and four times as many of the bytes, whose tests are short.
 #
 # Of the pure floor, where there is nothing unsafe, only some is run by itself; the whole log goes
 # through all of it.
@@ -41,6 +42,9 @@ fi
 floor=(format::checksum format::name format::frame format::layout format::header::tests::a_header
   format::scan::tests::a_)
 many=(every_ of_all_kinds each_address at_another_address paddings_body scan_finds only_the_name)
-run "" log::interpreted storage::region storage::memory protocol::tests "${floor[@]}" "${many[@]/#/--skip=}"
+run "" log::interpreted storage::region storage::memory protocol::tests
+run "" "${floor[@]}" "${many[@]/#/--skip=}"
 run -Zmiri-tree-borrows storage::region storage::memory log::interpreted
-run "-Zmiri-many-seeds=0..${MIRI_SEEDS:-4}" log::interpreted::two_threads_append
+seeds="${MIRI_SEEDS:-4}"
+run "-Zmiri-many-seeds=0..$seeds" log::interpreted::two_threads_append
+run "-Zmiri-many-seeds=0..$((4 * seeds))" storage::region::tests::{whoever_finds,a_write_reaches,regions_that_come}

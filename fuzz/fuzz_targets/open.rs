@@ -14,6 +14,8 @@ mod golden;
 mod input;
 #[path = "../../tests/it/fuzz/open.rs"]
 mod open;
+#[path = "../../tests/it/fuzz/proof.rs"]
+mod proof;
 
 type Reached = std::collections::BTreeSet<&'static str>;
 

@@ -276,7 +276,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         else {
             return Ok(false);
         };
-        let from = file.start().max(self.state.head);
+        // A head that lies where no frame can is no end that a link or a cut may name.
+        let from = file.start().max(self.state.head).min(file.frames_end());
         let mut piece = Piece {
             file: index,
             end: from,

@@ -61,6 +61,10 @@ impl Order {
             return Ok(Mark::Absent);
         }
         let end = winner.state.durable_end;
+        // No head lies above what is durable, so closing never wrote this: there may be more.
+        if end < winner.state.head {
+            return Ok(Mark::Stale);
+        }
         for file in self.members.iter().filter_map(|index| files.get(*index)) {
             let begins_after = file.link().is_some() && file.start() >= end;
             let sealed_after = file.sealed.is_some_and(|sealed| sealed.end > end);

@@ -18,6 +18,7 @@ mod input;
 mod make;
 mod model;
 mod open;
+mod proof;
 mod scan;
 
 /// The outcomes that an input came to.

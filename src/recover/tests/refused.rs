@@ -198,6 +198,18 @@ fn a_lost_segment_is_missed() {
 }
 
 #[test]
+fn a_log_closed_below_its_head_goes_on_above_it() {
+    let writer = Writer::new().segment().records(6, 40).roll().seal(0).records(2, 40).close();
+    let end = writer.at;
+    assert!(open(&writer.image).unwrap().recovered.report.clean);
+    for head in [end + 8, frames_end(BYTES, BYTES), 2 * BYTES + 32] {
+        let headed = writer.clone().control(|state| state.head = head);
+        let opened = open(&headed.image).unwrap().checked();
+        assert!(!opened.recovered.report.clean && head < opened.recovered.tail, "head {head}");
+    }
+}
+
+#[test]
 fn a_head_that_lies_above_the_proven_end_is_missed() {
     let writer = Writer::new().segment().records(3, 50).pad().seal(0);
     let head = frames_start(BYTES) + 48;

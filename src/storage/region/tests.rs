@@ -1,6 +1,7 @@
 //! Slices never change, whatever is written: also what Miri runs.
 
 use super::*;
+use crate::sync::{AtomicBool, AtomicU32};
 
 fn error_kind<T>(result: io::Result<T>) -> io::ErrorKind {
     result.err().expect("an error").kind()
@@ -162,6 +163,64 @@ fn readers_of_what_is_written_see_it_whole_while_a_writer_goes_on() {
         for (step, slice) in kept {
             assert_eq!(slice, (step ^ 0xABCD).to_le_bytes());
         }
+    });
+}
+
+#[test]
+fn whoever_finds_bytes_frozen_already_sees_what_was_written_there_before() {
+    // In each round the mark may be found raised, without the lock.
+    const ROUNDS: u64 = if cfg!(miri) { 8 } else { 100 };
+    for round in 1..=ROUNDS {
+        let bytes = SharedBytes::new(8).unwrap();
+        let (first, second) = (bytes.region(), bytes.region());
+        let frozen = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                bytes.write_at(&round.to_le_bytes(), 0).unwrap();
+                first.slice(0..8).unwrap();
+                // Relaxed: it tells the time, and orders nothing. That is what the mark is for.
+                frozen.store(true, Ordering::Relaxed);
+            });
+            scope.spawn(|| {
+                while !frozen.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                assert_eq!(second.slice(0..8).unwrap(), round.to_le_bytes());
+            });
+        });
+    }
+}
+
+#[test]
+fn a_write_reaches_whoever_only_the_lock_orders_behind_it() {
+    let bytes = SharedBytes::new(8).unwrap();
+    let region = bytes.region();
+    // Relaxed throughout: turns tell the time, and order nothing.
+    let turn = AtomicU32::new(0);
+    let wait_for = |wanted| {
+        while turn.load(Ordering::Relaxed) != wanted {
+            std::thread::yield_now();
+        }
+    };
+    let next = || turn.fetch_add(1, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(bytes.write_at(&[1; 8], 0).unwrap(), 8);
+            next();
+            wait_for(2);
+            assert_eq!(bytes.write_at(&[3; 8], 0).unwrap(), 8);
+            next();
+        });
+        scope.spawn(|| {
+            wait_for(1);
+            let mut seen = [0; 8];
+            bytes.read_at(&mut seen, 0).unwrap();
+            assert_eq!(seen, [1; 8]);
+            assert_eq!(bytes.write_at(&[2; 8], 0).unwrap(), 8);
+            next();
+            wait_for(3);
+            assert_eq!(region.slice(0..8).unwrap(), [3; 8]);
+        });
     });
 }
 

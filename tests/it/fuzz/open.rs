@@ -6,13 +6,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use stratalog::format::{FileKind, classify};
 use stratalog::storage::{Image, MemoryStorage};
-use stratalog::{Error, Log, Lsn, Options, ReadOptions, RecoveryPolicy, Snapshot};
+use stratalog::{Error, Log, Lsn, Options, ReadOptions, Recovery, RecoveryPolicy, Snapshot};
 
 use super::Reached;
 use super::edit::edit_all;
 use super::golden;
 use super::input::Input;
+use super::proof::{durable_beyond, followed};
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 
@@ -58,7 +60,12 @@ fn without_locks(mut image: Image) -> Image {
 fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reached) {
     let disk = MemoryStorage::from_image(image.clone());
     match options(policy, create).open_with(disk.clone()) {
-        Ok(log) => opened(&log, &disk, policy, reached),
+        Ok(log) => {
+            check_cut(image, log.recovery());
+            check_links(image, &log);
+            let vouched = !(log.recovery().clean && frame_beyond(image, &log));
+            opened(&log, &disk, policy, vouched, reached);
+        }
         Err(error) => {
             reached.insert(refusal(&error));
             let line = error.to_string();
@@ -66,6 +73,28 @@ fn judge(image: &Image, policy: RecoveryPolicy, create: bool, reached: &mut Reac
             let same = without_locks(disk.image()) == without_locks(image.clone());
             assert!(same, "refused with {error}, but changed the disk");
         }
+    }
+}
+
+/// What was cut off is nothing that was durable, unless it is told that durable bytes are lost.
+fn check_cut(image: &Image, recovery: &Recovery) {
+    let Some(cut) = recovery.cut.as_ref().filter(|_| recovery.damage.is_empty()) else { return };
+    let name = cut.path.file_name().and_then(|name| name.to_str()).expect("a file's name");
+    let FileKind::Segment(base) = classify(name) else { panic!("{name} was cut") };
+    let proof = durable_beyond(image, base, cut.lsn.get());
+    assert!(proof.is_none(), "cut at {}, although {}", cut.lsn, proof.unwrap_or_default());
+}
+
+/// A segment comes behind another only if it says so.
+fn check_links(image: &Image, log: &Log) {
+    if !log.recovery().damage.is_empty() {
+        return;
+    }
+    let snapshot = log.snapshot();
+    for (before, after) in snapshot.segments().zip(snapshot.segments().skip(1)) {
+        let previous = (before.base().get(), before.range().end.get());
+        let base = after.base();
+        assert_eq!(followed(image, base.get()), Some(previous), "the link of {base}");
     }
 }
 
@@ -98,11 +127,26 @@ fn read(snapshot: &Snapshot) -> (Records, Option<Error>) {
     (records, None)
 }
 
-fn opened(log: &Log, disk: &MemoryStorage, policy: RecoveryPolicy, reached: &mut Reached) {
+/// Whether the disk proves more than the log holds. A log that was closed is opened by its mark, with a
+/// look at one frame behind it: what lies further on is met by the next opening that scans.
+fn frame_beyond(image: &Image, log: &Log) -> bool {
+    let last = log.snapshot().segments().last().map(|segment| segment.base().get());
+    last.is_some_and(|base| durable_beyond(image, base, log.tail().get()).is_some())
+}
+
+fn opened(
+    log: &Log,
+    disk: &MemoryStorage,
+    policy: RecoveryPolicy,
+    vouched: bool,
+    reached: &mut Reached,
+) {
     let recovery = log.recovery();
     note(log, reached);
     let (tail, durable) = (log.tail(), log.durable());
-    assert!(log.head() <= durable && durable == tail && log.committed() == tail);
+    let ends = [log.head(), durable, log.committed(), tail];
+    let ordered = ends[0] <= durable && ends[1..] == [tail; 3];
+    assert!(ordered, "{policy:?}: {ends:?} after {recovery}");
     assert!(recovery.end <= tail, "appends go on at the end or above");
     assert!(policy == RecoveryPolicy::SkipCorrupt || recovery.damage.is_empty());
     assert!(policy != RecoveryPolicy::Strict || recovery.cut.is_none());
@@ -113,7 +157,7 @@ fn opened(log: &Log, disk: &MemoryStorage, policy: RecoveryPolicy, reached: &mut
         reached.insert("read error");
     }
     let plain = ReadOptions::new();
-    let whole = recovery.damage.is_empty() && read(&snapshot.with(plain)).1.is_none();
+    let whole = vouched && recovery.damage.is_empty() && read(&snapshot.with(plain)).1.is_none();
     look_up(&snapshot, &seen, whole);
     let skip = policy == RecoveryPolicy::SkipCorrupt;
     let copied = read(&snapshot.with(plain.copy(true).skip_damage(skip)));
