@@ -165,6 +165,37 @@ fn of_several_missing_segments_all_records_are_reported() {
 }
 
 #[test]
+fn what_is_missing_below_a_cut_is_reported_where_the_segment_that_was_cut_is_lost_too() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).records(2, 50);
+    let end = writer.at;
+    let writer = writer.cut(BYTES, end).end_at(end).segment().sync().records(2, 50);
+    let without_first = writer.clone().lose(0);
+    let mut shortened = without_first.image.clone();
+    shortened.get_mut(&segment_name(BYTES)).unwrap().truncate(60);
+    for image in [shortened, without_first.lose(BYTES).image] {
+        let opened = skip(&image);
+        assert_eq!(opened.records(), writer.records[4..]);
+        for (lsn, _) in &writer.records[..4] {
+            let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(*lsn));
+            let report = &opened.recovered.report;
+            assert!(report.damage.iter().any(named), "{lsn}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_header_and_shorter_than_any_segment_is_reported_as_lost_whole() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).sync().records(2, 50);
+    let mut image = writer.clone().flip(10).image;
+    image.get_mut(&segment_name(0)).unwrap().truncate(12288);
+    let opened = skip(&image);
+    assert_eq!(opened.records(), writer.records[2..]);
+    let [damage] = &opened.recovered.report.damage[..] else { panic!() };
+    assert_eq!(damage.lsn.start.get()..damage.lsn.end.get(), 0..BYTES);
+    assert_eq!(opened.image().get(&segment_name(0)), image.get(&segment_name(0)));
+}
+
+#[test]
 fn swapped_files_are_left_alone() {
     let writer = Writer::new().segment().records(2, 50).roll().records(2, 50);
     let mut image = writer.roll().records(1, 10).image;
