@@ -78,6 +78,11 @@ impl SegmentFile {
         self.base.saturating_add(self.bytes)
     }
 
+    /// Whether its size is known: without a header it is only that of what is left of the file.
+    pub(super) fn has_size(&self) -> bool {
+        self.trouble.is_none() || self.bytes != self.file_bytes
+    }
+
     /// How many bytes of its frames area are there.
     pub(super) fn area_bytes(&self) -> u64 {
         self.file_bytes.min(self.bytes.saturating_sub(BLOCK_BYTES)).saturating_sub(BLOCK_BYTES)

@@ -196,6 +196,31 @@ fn a_file_without_a_header_and_shorter_than_any_segment_is_reported_as_lost_whol
 }
 
 #[test]
+fn what_lay_behind_the_new_end_of_a_file_without_a_header_is_reported() {
+    for first in [8128, 8000, 9000] {
+        // At the first size a frame ends where frames would in a segment of the length that is left.
+        let writer = Writer::new().sized(2 * BYTES).segment().records(1, first).records(3, 50);
+        let in_use = writer.clone().control(|state| state.durable_end = writer.at);
+        let followed = writer.roll().seal(0).sync().records(2, 50);
+        for writer in [in_use, followed] {
+            let mut image = writer.clone().flip(10).image;
+            image.get_mut(&segment_name(0)).unwrap().truncate(usize::try_from(BYTES).unwrap());
+            let opened = skip(&image);
+            let report = &opened.recovered.report;
+            assert!(report.set_aside.is_empty(), "{first}: {report}");
+            let there = opened.records();
+            for record in &writer.records {
+                let end = record.0 + 16 + record.1.len().next_multiple_of(8) as u64;
+                let left = end <= frames_end(0, BYTES) || record.0 > 2 * BYTES;
+                assert_eq!(there.contains(record), left, "{first}: {}", record.0);
+                let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(record.0));
+                assert!(left || report.damage.iter().any(named), "{first}: {report}");
+            }
+        }
+    }
+}
+
+#[test]
 fn swapped_files_are_left_alone() {
     let writer = Writer::new().segment().records(2, 50).roll().records(2, 50);
     let mut image = writer.roll().records(1, 10).image;
