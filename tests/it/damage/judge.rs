@@ -157,7 +157,9 @@ impl Damaged<'_> {
             let named = damage.iter().any(|one| one.lsn.contains(lsn)) || on_read;
             if !named {
                 let proven = self.proven;
-                return Err(format!("{lsn} is lost, although all below {proven} was durable: {recovery}"));
+                return Err(format!(
+                    "{lsn} is lost, although all below {proven} was durable: {recovery}"
+                ));
             }
             if !self.broken.contains(&lsn.get()) {
                 return Err(format!("{lsn} is lost, although it is undamaged: {recovery}"));
