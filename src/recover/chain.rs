@@ -335,7 +335,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let whole = file.start() + length == file.frames_end();
                 let full = whole && file.frames_end() - found.end < FRAME_HEADER_BYTES;
                 piece.end = until.unwrap_or(if full { file.frames_end() } else { found.end });
-                let sure = whole && (until.is_some() || file.has_size());
+                let sure = whole || until.is_some();
                 if let Some(trouble) = file.trouble.filter(|_| !sure)
                     && self.proves(position, found.end)?
                 {

@@ -189,17 +189,14 @@ impl Oracle {
             _ => None,
         };
         // Without header and length nobody knows where the frames of a file end: none is looked for
-        // where the length is that of no segment, nor in what would be its last block.
-        let lost = |piece: &Piece| {
-            let is_its = |it: &&Piece| it.what == What::Header && it.file == piece.file;
-            let header = self.pieces.iter().find(is_its);
-            let (block, bytes) =
-                (BLOCK_BYTES as usize, image.get(&piece.file).map_or(0, <[u8]>::len));
-            let possible = bytes >= TINY as usize && bytes.is_multiple_of(block);
-            let end = if possible { bytes - block } else { 0 };
-            header.is_some_and(|header| !header.is_in(image)) && piece.range().end > end
+        // where the length is that of no segment.
+        let lost = |file: &str| {
+            let header = self.pieces.iter().find(|it| it.what == What::Header && it.file == file);
+            let bytes = image.get(file).map_or(0, <[u8]>::len);
+            let possible = bytes >= TINY as usize && bytes.is_multiple_of(BLOCK_BYTES as usize);
+            header.is_some_and(|header| !header.is_in(image)) && !possible
         };
-        let broken = self.pieces.iter().filter(|it| !it.is_in(image) || lost(it));
+        let broken = self.pieces.iter().filter(|it| !it.is_in(image) || lost(&it.file));
         let broken = broken.filter_map(first_of);
         let broken: Vec<u64> = broken.collect();
         let records = self
