@@ -88,7 +88,7 @@ impl Disk {
 
     /// Notes the cause; the protocol poisons itself when it hears of a failure of its leaders.
     fn failed(&self, op: Op, segment: &Segment, error: std::io::Error) -> Failed {
-        self.cause.note(&Error::io(op, self.storage.path(&segment.name), error));
+        self.cause.note(&Error::io(op, self.storage.path(&segment.name()), error));
         Failed
     }
 

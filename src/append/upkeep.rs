@@ -39,8 +39,7 @@ impl Disk {
             if protocol.durable() <= segment.end {
                 break;
             }
-            upkeep.last_checksum =
-                seal(&*self.storage, segment, &protocol.id(), upkeep.last_checksum)?;
+            upkeep.last_checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
         }
         self.settle_cut(protocol.durable())
     }

@@ -282,7 +282,7 @@ impl Log {
         let refused = (poisoned && !trusted).then(|| cause.poisoned());
         let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
         let storage = Arc::clone(&appender.disk.storage);
-        Snapshot::new(storage, set, protocol.id(), end, refused, options)
+        Snapshot::new(storage, set, end, refused, options)
     }
 
     /// Seals the active segment and goes on in the next, if the active one holds a record.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::Lsn;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{FRAME_HEADER_BYTES, LogId, Salt};
+use crate::format::FRAME_HEADER_BYTES;
 use crate::read::options::ReadOptions;
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
@@ -19,8 +19,6 @@ use crate::storage::{Region, Storage};
 pub(super) struct Pinned {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) set: Arc<SegmentSet>,
-    pub(super) id: LogId,
-    pub(super) salt: Salt,
     /// Everything below is committed.
     pub(super) end: u64,
     /// What reading at the end gives, instead of there being nothing yet.
@@ -43,13 +41,12 @@ impl Pinned {
     pub(super) fn new(
         storage: Arc<dyn Storage>,
         set: Arc<SegmentSet>,
-        id: LogId,
         end: u64,
         refused: Option<Error>,
         options: ReadOptions,
     ) -> Self {
         let memory = set.segments.iter().map(|_| Memory::default()).collect();
-        Self { storage, set, id, salt: Salt::new(&id), end, refused, options, memory }
+        Self { storage, set, end, refused, options, memory }
     }
 
     /// The frames of the segment at `index` of the set; `None` behind the last one that has any.
@@ -131,7 +128,7 @@ impl<'a> Area<'a> {
     /// The error of a frame at `at`.
     pub(super) fn corrupt(&self, at: u64, reason: Corruption) -> Error {
         Error::Corrupt {
-            path: self.pinned.storage.path(&self.segment.name),
+            path: self.pinned.storage.path(&self.segment.name()),
             offset: at.saturating_sub(self.segment.base),
             lsn: Some(Lsn::new(at)),
             reason,
@@ -140,7 +137,7 @@ impl<'a> Area<'a> {
 
     fn too_short(&self, region: &Region) -> Error {
         Error::Corrupt {
-            path: self.pinned.storage.path(&self.segment.name),
+            path: self.pinned.storage.path(&self.segment.name()),
             offset: region.len(),
             lsn: self.segment.base.checked_add(region.len()).map(Lsn::new),
             reason: Corruption::FileLength { expected: self.segment.bytes, found: region.len() },

@@ -118,7 +118,7 @@ struct Known {
 impl Known {
     /// The nearest one that is not above `target`.
     fn below(area: &Area<'_>, target: u64) -> Self {
-        let stretches = area.segment.checked.lock();
+        let stretches = area.segment.checked().lock();
         let index = stretches.partition_point(|stretch| stretch.start <= target);
         let nearest = index.checked_sub(1).and_then(|index| stretches.get(index));
         match nearest {
@@ -134,7 +134,7 @@ impl Known {
 /// Remembers that all frames of a stretch were checked.
 fn keep(area: &Area<'_>, stretch: Range<u64>) {
     if !stretch.is_empty() {
-        insert(&mut area.segment.checked.lock(), stretch);
+        insert(&mut area.segment.checked().lock(), stretch);
     }
 }
 

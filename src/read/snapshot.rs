@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::Lsn;
 use crate::error::{Error, Result};
-use crate::format::{BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, LogId};
+use crate::format::{BLOCK_BYTES, FRAME_HEADER_BYTES, Kind};
 use crate::read::area::{Area, Pinned};
 use crate::read::boundary::{land, last_record};
 use crate::read::iter::Iter;
@@ -61,19 +61,18 @@ impl Snapshot {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         set: Arc<SegmentSet>,
-        id: LogId,
         end: u64,
         refused: Option<Error>,
         options: ReadOptions,
     ) -> Self {
-        Self { pinned: Arc::new(Pinned::new(storage, set, id, end, refused, options)) }
+        Self { pinned: Arc::new(Pinned::new(storage, set, end, refused, options)) }
     }
 
     /// Makes a snapshot of the same records that is read with other options.
     #[must_use]
     pub fn with(&self, options: ReadOptions) -> Self {
-        let Pinned { storage, set, id, end, refused, .. } = &*self.pinned;
-        Self::new(Arc::clone(storage), Arc::clone(set), *id, *end, refused.clone(), options)
+        let Pinned { storage, set, end, refused, .. } = &*self.pinned;
+        Self::new(Arc::clone(storage), Arc::clone(set), *end, refused.clone(), options)
     }
 
     /// The first address that was kept.

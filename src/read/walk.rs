@@ -34,7 +34,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// A walk over the frames of `area` from `at` on, a frame boundary.
     pub(super) fn new(area: Area<'a>, at: u64, check: bool) -> Self {
-        let salt = area.pinned.salt;
+        let salt = Salt::new(&area.segment.id);
         let window_bytes = WINDOW_BYTES;
         Self { bytes: &[], start: area.start, at, salt, check, area, window_bytes }
     }

@@ -113,9 +113,9 @@ pub(super) fn seal(
     let frames = frames.get(..offset(start, end)).unwrap_or(frames);
     let Ok(summary) = summarize(frames, start) else { return Ok(0) };
     let trailer = trailer_of(&summary, end, previous_checksum);
-    let segment = Segment::new(file.base, file.bytes, end, None);
+    let segment = Segment::new((file.base, file.bytes), end, file.id, None);
     let target = open(storage, file)?;
-    write_trailer(storage, &*target, &segment, &file.id, &trailer)
+    write_trailer(storage, &*target, &segment, &trailer)
 }
 
 /// Opens a segment to write to it.

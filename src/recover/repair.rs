@@ -167,14 +167,15 @@ impl<'a, 'b> Repair<'a, 'b> {
             let Some(file) = self.file(piece) else { continue };
             if plan.active && number + 1 == count {
                 let handle = open(self.bytes.storage, file)?;
-                let segment = Segment::new(file.base, file.bytes, file.frames_end(), Some(handle));
+                let segment =
+                    Segment::new((file.base, file.bytes), file.frames_end(), file.id, Some(handle));
                 active = Some(Arc::clone(&segment));
                 segments.push(segment);
             } else if piece.end > head {
                 // Never beyond what a file that lost its end still holds.
                 let there = file.start().saturating_add(file.area_bytes());
                 let end = piece.end.min(there);
-                segments.push(Segment::new(file.base, file.bytes, end, None));
+                segments.push(Segment::new((file.base, file.bytes), end, file.id, None));
             }
         }
         let mut spares = VecDeque::new();

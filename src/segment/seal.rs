@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Op, Result};
 use crate::format::{
-    BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, LogId, Summary, Trailer, header_at, summarize,
+    BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
 };
 use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
@@ -22,7 +22,6 @@ const DISCARD_BYTES: u64 = 64 << 10;
 pub(crate) fn seal(
     storage: &dyn Storage,
     segment: &Segment,
-    id: &LogId,
     previous_checksum: u32,
 ) -> Result<u32> {
     let Some(file) = segment.file() else { return Ok(previous_checksum) };
@@ -36,7 +35,7 @@ pub(crate) fn seal(
         return Ok(0);
     };
     let trailer = trailer_of(&summary, segment.end, previous_checksum);
-    let checksum = write_trailer(storage, &*file, segment, id, &trailer)?;
+    let checksum = write_trailer(storage, &*file, segment, &trailer)?;
     discard_padding(&*file, segment, frames, summary.last);
     segment.close();
     Ok(checksum)
@@ -53,14 +52,14 @@ pub(crate) fn write_trailer(
     storage: &dyn Storage,
     file: &dyn StorageFile,
     segment: &Segment,
-    id: &LogId,
     trailer: &Trailer,
 ) -> Result<u32> {
-    let block = trailer.encode(id, segment.base);
-    let checksum = Trailer::decode(&block, id, segment.base).map_or(0, |(_, checksum)| checksum);
+    let block = trailer.encode(&segment.id, segment.base);
+    let checksum =
+        Trailer::decode(&block, &segment.id, segment.base).map_or(0, |(_, checksum)| checksum);
     write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
-        .map_err(|error| Error::io(Op::Write, storage.path(&segment.name), error))?;
-    file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name), error))?;
+        .map_err(|error| Error::io(Op::Write, storage.path(&segment.name()), error))?;
+    file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name()), error))?;
     Ok(checksum)
 }
 

@@ -1,14 +1,17 @@
-//! [`Segment`]: one attached segment: its addresses, its descriptor, its map.
+//! [`Segment`]: one attached segment: its addresses, its file, its descriptor, its map.
 //!
 //! Invariant: bytes are handed out only below the committed watermark, which the callers see to; they
 //! never change while a region of the segment lives. The descriptor that wrote a segment stays open
 //! until all it wrote is durable and the trailer is written, and is then closed for good.
+//!
+//! Whoever holds a segment pins its file: one that is dropped from the log while someone holds it is
+//! renamed, stays readable under its new name, and is removed with its last holder.
 
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::{Error, Op, Result};
-use crate::format::{frames_end, frames_start, segment_name};
+use crate::format::{DROPPED_SUFFIX, LogId, frames_end, frames_start, segment_name};
 use crate::storage::{Access, Region, Storage, StorageFile, read_exact_at};
 use crate::sync::Mutex;
 
@@ -19,34 +22,60 @@ pub(crate) struct Segment {
     pub(crate) bytes: u64,
     /// Where its frames end, at the latest: the end of the frames area, or where it was cut.
     pub(crate) end: u64,
-    pub(crate) name: String,
+    /// The log that wrote it: another one where this log was restored from an archive of that.
+    pub(crate) id: LogId,
+    /// Shared by what a cut makes of a segment: both have the same file.
+    file: Arc<File>,
+}
+
+/// The file, however much of it belongs to the log.
+#[derive(Debug)]
+struct File {
     /// The descriptor that writes it; none once it is sealed.
-    file: Mutex<Option<Arc<dyn StorageFile>>>,
-    /// The map, while anyone reads it.
-    region: Mutex<Weak<Region>>,
+    writer: Mutex<Option<Arc<dyn StorageFile>>>,
+    /// Held while the file is opened by its name, or renamed.
+    place: Mutex<Place>,
     /// Stretches of frames, from boundary to boundary, that were checked. Ascending and disjoint;
     /// kept by the reading floor.
-    pub(crate) checked: Mutex<Vec<Range<u64>>>,
+    checked: Mutex<Vec<Range<u64>>>,
+    /// Where the file is to be removed with its last holder.
+    dropped: OnceLock<Arc<dyn Storage>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    name: String,
+    /// The map, while anyone reads it.
+    region: Weak<Region>,
 }
 
 impl Segment {
-    /// A segment whose frames end at `end`; `file` is the descriptor that writes it, if it is not
+    /// A segment whose frames end at `end`; `writer` is the descriptor that writes it, if it is not
     /// sealed.
     pub(crate) fn new(
-        base: u64,
-        bytes: u64,
+        (base, bytes): (u64, u64),
         end: u64,
-        file: Option<Arc<dyn StorageFile>>,
+        id: LogId,
+        writer: Option<Arc<dyn StorageFile>>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            base,
-            bytes,
-            end,
-            name: segment_name(base),
-            file: Mutex::new(file),
-            region: Mutex::new(Weak::new()),
+        let file = Arc::new(File {
+            writer: Mutex::new(writer),
+            place: Mutex::new(Place { name: segment_name(base), region: Weak::new() }),
             checked: Mutex::new(Vec::new()),
-        })
+            dropped: OnceLock::new(),
+        });
+        Arc::new(Self { base, bytes, end, id, file })
+    }
+
+    /// The same file, with its frames ending at `end`.
+    pub(crate) fn ending(&self, end: u64) -> Arc<Self> {
+        let Self { base, bytes, id, .. } = *self;
+        Arc::new(Self { base, bytes, end, id, file: Arc::clone(&self.file) })
+    }
+
+    /// The name of its file, unless it is dropped.
+    pub(crate) fn name(&self) -> String {
+        segment_name(self.base)
     }
 
     /// Where the first frame lies.
@@ -61,16 +90,45 @@ impl Segment {
 
     /// The descriptor that writes it.
     pub(crate) fn file(&self) -> Option<Arc<dyn StorageFile>> {
-        self.file.lock().clone()
+        self.file.writer.lock().clone()
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
-        self.file.lock().is_none()
+        self.file.writer.lock().is_none()
     }
 
     /// Closes the descriptor. The caller has made everything durable that was written through it.
     pub(crate) fn close(&self) {
-        *self.file.lock() = None;
+        *self.file.writer.lock() = None;
+    }
+
+    /// Stretches of frames that were checked, for the reading floor to keep.
+    pub(crate) fn checked(&self) -> &Mutex<Vec<Range<u64>>> {
+        &self.file.checked
+    }
+
+    /// Whether anyone but the caller, who holds it once, holds the file. Once the segment is in no
+    /// set that others can load, nobody comes to hold it any more.
+    pub(crate) fn is_pinned(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
+    }
+
+    /// Has the file removed with its last holder, and until then bear a name that opening removes.
+    ///
+    /// # Errors
+    ///
+    /// `Io` if it can't be renamed; then it goes with its last holder all the same.
+    pub(crate) fn drop_later(&self, storage: &Arc<dyn Storage>) -> Result<()> {
+        let mut place = self.file.place.lock();
+        if self.file.dropped.set(Arc::clone(storage)).is_err() {
+            return Ok(());
+        }
+        let name = format!("{}{DROPPED_SUFFIX}", self.name());
+        storage
+            .rename(&place.name, &name)
+            .map_err(|error| Error::io(Op::Rename, storage.path(&place.name), error))?;
+        place.name = name;
+        Ok(())
     }
 
     /// The file's bytes as memory, mapped on the first call and kept while anyone holds it. Where
@@ -82,23 +140,21 @@ impl Segment {
         end: u64,
         copy: bool,
     ) -> Result<Arc<Region>> {
-        if copy {
-            return self.copied(storage, end);
-        }
-        let mut kept = self.region.lock();
-        if let Some(region) = kept.upgrade() {
+        let mut place = self.file.place.lock();
+        if let Some(region) = place.region.upgrade().filter(|_| !copy) {
             return Ok(region);
         }
-        let file = self.open(storage)?;
+        let file = self.open(storage, &place.name)?;
         // A file that can't be mapped can still be read.
-        match file.map() {
-            Ok(Some(region)) => {
-                let region = Arc::new(region);
-                *kept = Arc::downgrade(&region);
-                Ok(region)
-            }
-            Ok(None) | Err(_) => self.copied(storage, end),
+        if !copy && let Ok(Some(region)) = file.map() {
+            let region = Arc::new(region);
+            place.region = Arc::downgrade(&region);
+            return Ok(region);
         }
+        drop(place);
+        Region::copied(end - self.base, |buffer| read_exact_at(&*file, buffer, 0))
+            .map(Arc::new)
+            .map_err(|error| Error::io(Op::Read, storage.path(&self.name()), error))
     }
 
     /// The offsets in the file of a range of addresses.
@@ -106,19 +162,21 @@ impl Segment {
         addresses.start - self.base..addresses.end - self.base
     }
 
-    fn copied(&self, storage: &dyn Storage, end: u64) -> Result<Arc<Region>> {
-        let file = self.open(storage)?;
-        Region::copied(end - self.base, |buffer| read_exact_at(&*file, buffer, 0))
-            .map(Arc::new)
-            .map_err(|error| Error::io(Op::Read, storage.path(&self.name), error))
-    }
-
-    fn open(&self, storage: &dyn Storage) -> Result<Arc<dyn StorageFile>> {
+    fn open(&self, storage: &dyn Storage, name: &str) -> Result<Arc<dyn StorageFile>> {
         match self.file() {
             Some(file) => Ok(file),
             None => storage
-                .open(&self.name, Access::Read)
-                .map_err(|error| Error::io(Op::Open, storage.path(&self.name), error)),
+                .open(name, Access::Read)
+                .map_err(|error| Error::io(Op::Open, storage.path(name), error)),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // If it can't be removed now, opening removes it.
+        if let Some(storage) = self.dropped.get() {
+            let _ = storage.remove(&self.place.lock().name);
         }
     }
 }

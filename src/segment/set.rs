@@ -49,10 +49,17 @@ impl Segments {
 
     /// Adds a segment behind all others.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
+        self.change(|set| {
+            let mut segments = Vec::with_capacity(set.segments.len() + 1);
+            segments.extend(set.segments.iter().cloned());
+            segments.push(segment);
+            SegmentSet { head: set.head, segments }
+        });
+    }
+
+    /// Replaces the set by what `change` makes of it, which takes no time.
+    pub(crate) fn change(&self, change: impl FnOnce(&SegmentSet) -> SegmentSet) {
         let mut current = self.0.write();
-        let mut segments = Vec::with_capacity(current.segments.len() + 1);
-        segments.extend(current.segments.iter().cloned());
-        segments.push(segment);
-        *current = Arc::new(SegmentSet { head: current.head, segments });
+        *current = Arc::new(change(&current));
     }
 }

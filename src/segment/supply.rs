@@ -149,7 +149,7 @@ impl Supply {
                 return Ok(false);
             }
             if let Some(spare) = state.spares.pop_front() {
-                state.attach(protocol, segments, &spare);
+                state.attach(protocol, segments, &spare, self.id);
                 return Ok(true);
             }
             if state.newest.is_some() {
@@ -216,9 +216,9 @@ impl Supply {
         // Only paces the zeros: what makes frames durable is the sync leader's own call. Through
         // another descriptor: the system tells each one once of a failed write-back, and the one
         // that the leader syncs has to tell the leader.
-        if write_out && let Ok(file) = self.storage.open(&segment.name, Access::ReadWrite) {
+        if write_out && let Ok(file) = self.storage.open(&segment.name(), Access::ReadWrite) {
             file.sync()
-                .map_err(|error| Error::io(Op::Sync, self.storage.path(&segment.name), error))?;
+                .map_err(|error| Error::io(Op::Sync, self.storage.path(&segment.name()), error))?;
         }
         Ok(true)
     }
@@ -300,7 +300,7 @@ impl State {
     }
 
     /// Readers and leaders find the segment before anything can be in it.
-    fn attach(&mut self, protocol: &Protocol, segments: &Segments, spare: &Spare) {
+    fn attach(&mut self, protocol: &Protocol, segments: &Segments, spare: &Spare, id: LogId) {
         let end = frames_end(spare.base, spare.bytes);
         let extent = Extent {
             base: spare.base,
@@ -308,7 +308,8 @@ impl State {
             previous_base: self.previous_base,
             previous_end: self.previous_end,
         };
-        let segment = Segment::new(spare.base, spare.bytes, end, Some(Arc::clone(&spare.file)));
+        let segment =
+            Segment::new((spare.base, spare.bytes), end, id, Some(Arc::clone(&spare.file)));
         segments.push(Arc::clone(&segment));
         protocol.attach(extent);
         protocol.raise_attached_end(spare.filled.max(extent.start()));
@@ -323,7 +324,7 @@ impl State {
         if to > self.filled {
             if file.wants_zero_fill() {
                 fill(&*file, self.filled - segment.base, to - segment.base)
-                    .map_err(|error| Error::io(Op::Write, storage.path(&segment.name), error))?;
+                    .map_err(|error| Error::io(Op::Write, storage.path(&segment.name()), error))?;
             }
             self.filled = to;
         }

@@ -236,7 +236,7 @@ fn what_is_checked_is_remembered_from_boundary_to_boundary() {
     snapshot.last().unwrap();
     let ends: Vec<u64> = made.frames().iter().flat_map(|frame| [frame.lsn, frame.end]).collect();
     let set = snapshot.set();
-    let checked = set.segments.last().unwrap().checked.lock().clone();
+    let checked = set.segments.last().unwrap().checked().lock().clone();
     assert!(checked.len() > 2, "{checked:?}");
     assert!(checked.iter().all(|stretch| ends.contains(&stretch.start)));
     assert!(checked.iter().all(|stretch| ends.contains(&stretch.end)));

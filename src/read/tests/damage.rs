@@ -145,7 +145,7 @@ fn damage_that_appears_after_the_check_is_reported_as_damage() {
     made.flip(frame.lsn + 5, 1);
     let snapshot = made.snapshot();
     let segment = &snapshot.set().segments[0];
-    segment.checked.lock().push(segment.start()..segment.end);
+    segment.checked().lock().push(segment.start()..segment.end);
     for at in [made.frames()[3].lsn, frame.end + 8] {
         assert!(is_damage_at(&snapshot.get(Lsn::new(at)).unwrap_err(), &frame));
     }

@@ -174,14 +174,14 @@ impl Made {
     }
 
     pub(super) fn snapshot_on(&self, storage: Arc<dyn Storage>) -> Snapshot {
-        Snapshot::new(storage, self.set(), ID, self.end, None, ReadOptions::new())
+        Snapshot::new(storage, self.set(), self.end, None, ReadOptions::new())
     }
 
     /// The segments as the log would know them, with nothing checked yet.
     pub(super) fn set(&self) -> Arc<SegmentSet> {
         let segments = self.segments.iter();
         let segments = segments.map(|MadeSegment { maker, end }| {
-            Segment::new(maker.base, maker.bytes.len() as u64, *end, None)
+            Segment::new((maker.base, maker.bytes.len() as u64), *end, ID, None)
         });
         Arc::new(SegmentSet { head: self.head, segments: segments.collect() })
     }

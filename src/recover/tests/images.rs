@@ -314,7 +314,7 @@ impl Opened {
         let mut records = Vec::new();
         for segment in &recovered.segments {
             let end = segment.end.min(recovered.tail.max(segment.start()));
-            let file = self.storage.open(&segment.name, Access::Read).unwrap();
+            let file = self.storage.open(&segment.name(), Access::Read).unwrap();
             let mut bytes = vec![0; usize::try_from(end - segment.start()).unwrap()];
             read_exact_at(&*file, &mut bytes, BLOCK_BYTES).unwrap();
             let salt = Salt::new(&recovered.id);
