@@ -16,7 +16,7 @@ mod frames;
 mod golden;
 mod input;
 mod make;
-mod model;
+pub(crate) mod model;
 mod open;
 mod proof;
 mod scan;
@@ -69,7 +69,7 @@ fn kept_disks_are_refused_unchanged_or_opened_and_go_on() {
 #[test]
 fn kept_programs_leave_what_the_model_says() {
     let crashes = ["crash", "crash while opening", "cut", "pending kept", "pending lost"];
-    run("model", model::model, &[&crashes[..], &["close", "clean", "too large"]].concat());
+    run("model", model::model, &[&crashes[..], &["close", "clean", "drop", "too large"]].concat());
 }
 
 #[test]
