@@ -252,7 +252,11 @@ impl Actor {
         let at = call(&payloads)?;
         let told = self.now();
         self.last = Some(at);
-        self.places.push(at);
+        let mut place = at.get();
+        for payload in &payloads {
+            self.places.push(Lsn::new(place));
+            place += frame_bytes(u32::try_from(payload.len()).unwrap());
+        }
         self.notes.push(Note::Appended { began, told, at: at.get(), payloads });
         Ok(())
     }

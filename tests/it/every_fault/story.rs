@@ -61,9 +61,12 @@ impl Story {
         self.durable = self.tried.len();
     }
 
-    /// The place of the record that is followed by so many others, which is about to become the head.
+    /// The place of the record that is followed by so many others, or of the first of its batch, which
+    /// is about to become the head.
     pub(super) fn dropping(&mut self, back: usize) -> Lsn {
-        self.may_be_dropped = self.may_be_dropped.max(self.tried.len() - 1 - back);
+        let is_first = |index: &usize| Tag::of(&self.tried[*index].payload).part == 0;
+        let first = (0..self.tried.len() - back).rev().find(is_first).unwrap_or(0);
+        self.may_be_dropped = self.may_be_dropped.max(first);
         self.tried[self.may_be_dropped].lsn.expect("a record that was appended")
     }
 

@@ -75,8 +75,8 @@ fn life(disk: FaultStorage) -> Work {
         // Larger than half the ring: written beside it.
         &[Append(3000), Buffered(900), Buffered(900), Commit, Append(2500), Durable(1500)],
         &[Roll, With(100), Batch(4, 900), Durable(10), Roll, Sync, Durable(50), Read, Close],
-        &[Open, Buffered(500), State, Durable(2000), Truncate(6), Read, Append(2000)],
-        &[Append(2000), Append(2000), Sync, Batch(3, 700), Read, Buffered(8), Truncate(1), Close],
+        &[Open, Buffered(500), State, Durable(2000), Truncate(12), Read, Append(2000)],
+        &[Append(2000), Append(2000), Sync, Batch(3, 700), Read, Buffered(8), Close],
     ];
     Work { name: "life", disk, story: Story::default(), steps: steps.concat() }
 }
