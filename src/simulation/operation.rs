@@ -194,15 +194,7 @@ impl Actor {
                 self.notes.push(Note::State { began, told: self.now(), bytes });
                 Ok(())
             }
-            Operation::Hold => {
-                let Some(last) = self.last else { return Ok(()) };
-                match log.hold(last) {
-                    Ok(hold) => self.hold = Some(hold),
-                    Err(Error::Truncated { .. }) => self.hold = None,
-                    Err(error) => return Err(error),
-                }
-                Ok(())
-            }
+            Operation::Hold => self.hold(log),
             Operation::Nap => {
                 nap(std::time::Duration::from_millis(60));
                 Ok(())
@@ -293,6 +285,17 @@ impl Actor {
         assert!(held.is_none_or(|held| head <= held.get()), "{head} is above the hold {held:?}");
         self.notes.push(Note::Read { began, told: self.now(), committed, head, found });
         self.places.push(log.committed());
+    }
+
+    /// Holds the last record, if it is still there.
+    fn hold(&mut self, log: &Log) -> Result<()> {
+        let Some(last) = self.last else { return Ok(()) };
+        match log.hold(last) {
+            Ok(hold) => self.hold = Some(hold),
+            Err(Error::Truncated { .. }) => self.hold = None,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Drops what lies before a record of this thread's own, the tail, or a watermark that it saw.

@@ -247,8 +247,9 @@ fn a_segment_with_another_name_is_removed_and_not_written_over() {
         }
         for segment in log.segments() {
             let copy = copies.join(segment.path.file_name().unwrap());
-            if segment.state == SegmentState::Sealed && fs::hard_link(&segment.path, &copy).is_ok()
-            {
+            // Also those that are not sealed yet, which may be dropped as soon as they are.
+            let linked = copy.exists() || fs::hard_link(&segment.path, &copy).is_ok();
+            if segment.state == SegmentState::Sealed && linked {
                 let bytes = fs::read(&copy).unwrap();
                 kept.push((copy, bytes));
             }
