@@ -162,7 +162,9 @@ impl Supply {
     pub(crate) fn empty_pool(&self) -> bool {
         let pool = std::mem::take(&mut self.state.lock().pool);
         let any = !pool.is_empty();
-        pool.into_iter().for_each(|recycled| recycled.discard(&*self.storage));
+        for recycled in pool {
+            recycled.discard(&*self.storage);
+        }
         any
     }
 

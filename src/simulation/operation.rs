@@ -304,7 +304,7 @@ impl Actor {
         let began = self.now();
         let place = match self.places.get(known) {
             Some(place) => *place,
-            None if choice % 2 == 0 => log.committed(),
+            None if choice.is_multiple_of(2) => log.committed(),
             None => log.durable(),
         };
         match log.truncate_before(place) {
