@@ -54,15 +54,14 @@ fn main() {
     for round in 0..3 {
         fill_segments(&log);
         let to = log.durable();
-        let (mut taken, done) = (Duration::ZERO, AtomicBool::new(false));
+        let (before, done) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
-            let before = AtomicBool::new(false);
             let appender = scope.spawn(|| (append_until(&log, &before), append_until(&log, &done)));
             thread::sleep(Duration::from_millis(200));
             before.store(true, Ordering::Relaxed);
             let start = Instant::now();
             log.truncate_before(to).expect("it is durable");
-            taken = start.elapsed();
+            let taken = start.elapsed();
             done.store(true, Ordering::Relaxed);
             let (before, beside) = appender.join().expect("no panic");
             println!("round {round}: 1 GiB dropped in {taken:?}");
