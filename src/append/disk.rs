@@ -16,7 +16,7 @@ use crate::segment::control::Control;
 use crate::segment::failure::Cause;
 use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
-use crate::segment::set::Segments;
+use crate::segment::set::{SegmentSet, Segments};
 use crate::segment::supply::Supply;
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
@@ -114,9 +114,8 @@ impl Disk {
         if target.as_ref().is_none_or(|(segment, _)| segment.base != base) {
             *target = self
                 .segments
-                .load()
-                .at_base(base)
-                .and_then(|segment| Some((Arc::clone(segment), segment.file()?)));
+                .with(|set| set.at_base(base).cloned())
+                .and_then(|segment| segment.file().map(|file| (segment, file)));
         }
         let Some((segment, file)) = target else {
             debug_assert!(false, "a segment is attached before it is written, and open until then");
@@ -186,7 +185,7 @@ impl Medium for Disk {
             self.bell.ring();
         }
         let kept = made.and_then(|made| {
-            if !self.background || self.segments.load().unsealed() > UNSEALED_MAX {
+            if !self.background || self.segments.with(SegmentSet::unsealed) > UNSEALED_MAX {
                 self.seal_ended(protocol)?;
             }
             Ok(made)
@@ -220,7 +219,10 @@ impl Medium for Disk {
 
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
         let start = Instant::now();
-        for segment in self.segments.load().overlapping(from, to) {
+        // Only these: whoever truncates meanwhile should not find the others pinned.
+        let segments: Vec<_> =
+            self.segments.with(|set| set.overlapping(from, to).cloned().collect());
+        for segment in &segments {
             let Some(file) = segment.file() else {
                 debug_assert!(false, "a segment stays open until all of it is durable");
                 return Err(Failed);

@@ -32,7 +32,7 @@ impl Disk {
     pub(crate) fn raise_head(&self, protocol: &Protocol, to: u64) -> Result<Vec<Arc<Segment>>> {
         // Before the control file is written: what it says is durable must be so by then.
         let durable = protocol.durable();
-        if to > self.segments.load().head {
+        if to > self.segments.head() {
             let raised = self.control.update(|state| {
                 state.head = to;
                 state.durable_end = state.durable_end.max(durable);
@@ -74,10 +74,9 @@ impl Disk {
         if self.at_limit != AtLimit::DropOldest || !self.supply.is_full(&self.segments) {
             return Ok(false);
         }
-        let set = self.segments.load();
-        let [_, next, ..] = &set.segments[..] else { return Ok(false) };
-        let to = next.start() + LINK_FRAME_BYTES;
-        drop(set);
+        let next = self.segments.with(|set| set.segments.get(1).map(|next| next.start()));
+        let Some(next) = next else { return Ok(false) };
+        let to = next + LINK_FRAME_BYTES;
         // Nobody has claimed the link yet: then nothing can be waited for.
         if protocol.tail() < to {
             return Ok(false);
@@ -89,7 +88,7 @@ impl Disk {
         if protocol.state().is_some() {
             return Ok(false);
         }
-        let to = to.max(self.segments.load().head);
+        let to = to.max(self.segments.head());
         let dropped = self.raise_head(protocol, to)?;
         let any = !dropped.is_empty();
         // One that can't be removed now is removed at opening; the appender has its room.

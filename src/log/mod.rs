@@ -242,7 +242,7 @@ impl Log {
 
     /// The first record that is kept, or the place where it will be.
     pub fn head(&self) -> Lsn {
-        Lsn::new(self.appender().disk.segments.load().head)
+        Lsn::new(self.appender().disk.segments.head())
     }
 
     /// The end of what survives power loss.

@@ -396,7 +396,8 @@ impl State {
     /// How many bytes the attached segments and the spares take.
     fn used_bytes(&self, segments: &Segments) -> u64 {
         let spares: u64 = self.spares.iter().map(|spare| spare.bytes).sum();
-        let attached: u64 = segments.load().segments.iter().map(|segment| segment.bytes).sum();
+        let attached: u64 =
+            segments.with(|set| set.segments.iter().map(|segment| segment.bytes).sum());
         attached.saturating_add(spares)
     }
 

@@ -141,6 +141,7 @@ fn a_power_cut_at_any_moment_leaves_the_old_head_or_the_new_one() {
     assert!(log.durable() < all[28].0);
     let new = log.truncate_before(all[28].0).unwrap();
     let ended = disk.events();
+    assert!(log.durable() >= new, "the head is above the durable watermark");
     all.truncate(28);
     for event in began..=ended {
         for seed in 0..30 {
@@ -299,8 +300,9 @@ fn a_snapshot_goes_on_reading_what_was_dropped() {
         drop(early);
         assert!(dropped() >= 3, "one still reads them");
         drop(late);
-        assert_eq!(dropped(), 0);
+        // The log's own threads may have held one for a moment.
         log.close().unwrap();
+        assert_eq!(dropped(), 0);
     }
 }
 
