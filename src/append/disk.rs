@@ -17,7 +17,7 @@ use crate::segment::failure::Cause;
 use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
 use crate::segment::set::{SegmentSet, Segments};
-use crate::segment::supply::Supply;
+use crate::segment::supply::{Supply, is_limit};
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
@@ -144,7 +144,8 @@ impl Disk {
         let kept = self.supply.keep_spares(protocol, &self.segments, &self.control, &poison);
         match kept {
             // Whoever needs the segment hears of it, and by then there may be room.
-            Err(Error::NoSpace { .. }) => self.drops_oldest(protocol),
+            Err(error) if is_limit(&error) => self.drops_oldest(protocol),
+            Err(Error::NoSpace { .. }) => Ok(false),
             kept => kept,
         }
     }
@@ -174,7 +175,7 @@ impl Medium for Disk {
         let (segments, control) = (&self.segments, &self.control);
         let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
         let mut made = make();
-        while matches!(made, Err(Error::NoSpace { .. })) {
+        while made.as_ref().is_err_and(is_limit) {
             match self.drops_oldest(protocol) {
                 Ok(true) => made = make(),
                 Ok(false) => break,

@@ -68,11 +68,15 @@ impl Disk {
         self.storage.remove(&name).map_err(failed)
     }
 
-    /// Drops the oldest segment, whoever holds it, if the log has come to its limit and that is what
-    /// is to happen then. False if there is none that can go.
+    /// Drops the oldest segment, whoever holds it, after the limit of the log has refused another, if
+    /// that is what is to happen then. False if there is no room and none that can go.
     pub(super) fn drops_oldest(&self, protocol: &Protocol) -> Result<bool> {
-        if self.at_limit != AtLimit::DropOldest || !self.supply.is_full(&self.segments) {
+        if self.at_limit != AtLimit::DropOldest {
             return Ok(false);
+        }
+        // Another thread was faster.
+        if !self.supply.is_full(&self.segments) {
+            return Ok(true);
         }
         let next = self.segments.with(|set| set.segments.get(1).map(|next| next.start()));
         let Some(next) = next else { return Ok(false) };
@@ -93,6 +97,6 @@ impl Disk {
         let any = !dropped.is_empty();
         // One that can't be removed now is removed at opening; the appender has its room.
         let _ = self.let_go(dropped);
-        Ok(any)
+        Ok(any || !self.supply.is_full(&self.segments))
     }
 }

@@ -7,6 +7,7 @@
 //! them: they cannot hit a frame.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -294,8 +295,7 @@ impl Supply {
     ) -> Result<Spare> {
         let bytes = self.segment_bytes;
         if self.is_full(making.segments) {
-            let text = "the log has come to max_log_bytes";
-            let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, text));
+            let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, Limit));
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
         }
         let recycled = if making.recycles { self.state.lock().pool.pop() } else { None };
@@ -368,6 +368,24 @@ impl Supply {
         drop(preparing);
         Ok(())
     }
+}
+
+/// The log has come to `max_log_bytes`.
+#[derive(Debug)]
+struct Limit;
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the log has come to max_log_bytes")
+    }
+}
+
+impl std::error::Error for Limit {}
+
+/// Whether it is the limit that leaves no room, and not the disk.
+pub(crate) fn is_limit(error: &Error) -> bool {
+    let Error::NoSpace { source, .. } = error else { return false };
+    source.get_ref().is_some_and(|inner| inner.is::<Limit>())
 }
 
 /// For whom a segment is made.

@@ -88,7 +88,9 @@ fn a_log_at_its_limit_drops_the_oldest_segments_whoever_holds_them() {
                 let seen = records(&log);
                 assert!(all.ends_with(&seen), "{key}: no suffix");
                 assert!(!seen.is_empty());
-                assert!(file_bytes(&disk) <= limit * TINY, "{:?}", disk.names());
+                assert!(log.stats().bytes <= limit * TINY, "{:?}", log.stats());
+                // The log's own thread may be about to remove one.
+                assert!(background || file_bytes(&disk) <= limit * TINY, "{:?}", disk.names());
             }
             assert!(log.head() > first);
             // The hold finds out that it was overtaken.
@@ -265,7 +267,7 @@ fn a_segment_with_another_name_is_removed_and_not_written_over() {
         thread::yield_now();
     }
     assert_eq!(log.stats().segments_recycled, 0, "all of them have two names");
-    assert!(kept.len() > 20);
+    assert!(fs::read_dir(&copies).unwrap().count() > 20);
     for (copy, bytes) in &kept {
         assert!(fs::read(copy).unwrap() == *bytes, "{} was written over", copy.display());
     }
