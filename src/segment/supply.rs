@@ -224,7 +224,11 @@ impl Supply {
             }
             drop(state);
             let made_by_appender = Making { segments, recycles: false };
-            self.prepare_one(protocol, control, poison, made_by_appender, || false)?;
+            match self.prepare_one(protocol, control, poison, made_by_appender, || false) {
+                // The log's own thread has just made the last that fits.
+                Err(error) if is_limit(&error) && !self.spares().is_empty() => {}
+                made => made?,
+            }
         }
     }
 
