@@ -178,6 +178,8 @@ impl Medium for Disk {
         while made.as_ref().is_err_and(is_limit) {
             match self.drops_oldest(protocol) {
                 Ok(true) => made = make(),
+                // The log's own thread has just made the last that fits.
+                Ok(false) if !self.supply.spares().is_empty() => made = make(),
                 Ok(false) => break,
                 Err(error) => made = Err(error),
             }

@@ -224,11 +224,7 @@ impl Supply {
             }
             drop(state);
             let made_by_appender = Making { segments, recycles: false };
-            match self.prepare_one(protocol, control, poison, made_by_appender, || false) {
-                // The log's own thread has just made the last that fits.
-                Err(error) if is_limit(&error) && !self.spares().is_empty() => {}
-                made => made?,
-            }
+            self.prepare_one(protocol, control, poison, made_by_appender, || false)?;
         }
     }
 
