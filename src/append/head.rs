@@ -60,7 +60,7 @@ impl Disk {
             return segment.drop_later(&self.storage);
         }
         // Without a thread of the log's own nobody has the time to write over it.
-        if self.background && self.supply.recycle(&segment)? {
+        if self.background && self.supply.recycle(&self.segments, &segment)? {
             return Ok(());
         }
         let name = segment.name();

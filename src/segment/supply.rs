@@ -140,10 +140,14 @@ impl Supply {
 
     /// Keeps the file of a dropped segment that nobody in this process holds, to make a spare of it.
     /// False if that can't be: then it is to be removed.
-    pub(crate) fn recycle(&self, segment: &Segment) -> Result<bool> {
+    pub(crate) fn recycle(&self, segments: &Segments, segment: &Segment) -> Result<bool> {
         let fits = |state: &State| {
             let wanted = self.wanted.load(Ordering::Relaxed);
-            !state.closed && (state.pool.len() as u64) < wanted
+            // One that is being prepared has looked at the pool, or will.
+            let more = 1 + state.pool.len() as u64 + u64::from(state.preparing);
+            let used = state.used_bytes(segments).saturating_add(more * self.segment_bytes);
+            let below = self.max_log_bytes == 0 || used <= self.max_log_bytes;
+            below && !state.closed && (state.pool.len() as u64) < wanted
         };
         if segment.bytes != self.segment_bytes || !fits(&self.state.lock()) {
             return Ok(false);
@@ -152,8 +156,13 @@ impl Supply {
             SetAside::No => Ok(false),
             SetAside::Removed => Ok(true),
             SetAside::Recycled(recycled) => {
-                // Only closing can have come in between, and that waits for whoever truncates.
-                self.state.lock().pool.push(recycled);
+                let mut state = self.state.lock();
+                if fits(&state) {
+                    state.pool.push(recycled);
+                } else {
+                    drop(state);
+                    recycled.discard(&*self.storage);
+                }
                 Ok(true)
             }
         }
