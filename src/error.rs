@@ -143,7 +143,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The record or batch does not fit in one segment. Split it, or open the log with larger
-    /// segments.
+    /// segments. Or the application's state is larger than 1024 bytes.
     #[non_exhaustive]
     RecordTooLarge {
         /// The bytes that it takes: for one record its payload, for a batch all frames.
@@ -181,7 +181,8 @@ pub enum Error {
         /// The end of what can be read.
         end: Lsn,
     },
-    /// There is no room for another segment. Nothing was appended and nothing is lost.
+    /// There is no room for another segment: on the disk, or below
+    /// [`max_log_bytes`](crate::Options::max_log_bytes). Nothing was appended and nothing is lost.
     ///
     /// Free some space, by `truncate_before` or otherwise, and append again: the log need not be
     /// reopened.

@@ -164,7 +164,8 @@ impl Options {
     /// size. At least twice [`segment_bytes`](Self::segment_bytes), or 0 for no limit. Default 0.
     ///
     /// It is looked at when a segment is made. Segments that were dropped while a snapshot still reads
-    /// them do not count, though they take space until then. A log that is larger already is opened.
+    /// them do not count, though they take space until then; nor does, for a moment, one whose file is
+    /// just being removed. A log that is larger already is opened.
     pub fn max_log_bytes(&mut self, bytes: u64) -> &mut Self {
         self.max_log_bytes = bytes;
         self

@@ -17,8 +17,8 @@ use crate::segment::control::Control;
 use crate::segment::failure::Cause;
 use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
-use crate::segment::set::Segments;
-use crate::segment::supply::Supply;
+use crate::segment::set::{SegmentSet, Segments};
+use crate::segment::supply::{Supply, is_limit};
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
@@ -115,9 +115,8 @@ impl Disk {
         if target.as_ref().is_none_or(|(segment, _)| segment.base != base) {
             *target = self
                 .segments
-                .load()
-                .at_base(base)
-                .and_then(|segment| Some((Arc::clone(segment), segment.file()?)));
+                .with(|set| set.at_base(base).cloned())
+                .and_then(|segment| segment.file().map(|file| (segment, file)));
         }
         let Some((segment, file)) = target else {
             debug_assert!(false, "a segment is attached before it is written, and open until then");
@@ -146,7 +145,8 @@ impl Disk {
         let kept = self.supply.keep_spares(protocol, &self.segments, &self.control, &poison);
         match kept {
             // Whoever needs the segment hears of it, and by then there may be room.
-            Err(Error::NoSpace { .. }) => self.drops_oldest(protocol),
+            Err(error) if is_limit(&error) => self.drops_oldest(protocol),
+            Err(Error::NoSpace { .. }) => Ok(false),
             kept => kept,
         }
     }
@@ -185,9 +185,11 @@ impl Medium for Disk {
         let (segments, control) = (&self.segments, &self.control);
         let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
         let mut made = make();
-        while matches!(made, Err(Error::NoSpace { .. })) {
+        while made.as_ref().is_err_and(is_limit) {
             match self.drops_oldest(protocol) {
                 Ok(true) => made = make(),
+                // The log's own thread has just made the last that fits.
+                Ok(false) if !self.supply.spares().is_empty() => made = make(),
                 Ok(false) => break,
                 Err(error) => made = Err(error),
             }
@@ -196,7 +198,7 @@ impl Medium for Disk {
             self.bell.ring();
         }
         let kept = made.and_then(|made| {
-            if !self.background || self.segments.load().unsealed() > UNSEALED_MAX {
+            if !self.background || self.segments.with(SegmentSet::unsealed) > UNSEALED_MAX {
                 self.seal_ended(protocol)?;
             }
             Ok(made)
@@ -230,7 +232,10 @@ impl Medium for Disk {
 
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
         let start = Instant::now();
-        for segment in self.segments.load().overlapping(from, to) {
+        // Only these: whoever truncates meanwhile should not find the others pinned.
+        let segments: Vec<_> =
+            self.segments.with(|set| set.overlapping(from, to).cloned().collect());
+        for segment in &segments {
             let Some(file) = segment.file() else {
                 debug_assert!(false, "a segment stays open until all of it is durable");
                 return Err(Failed);

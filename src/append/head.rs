@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::append::disk::Disk;
 use crate::error::{Error, Op, Result};
-use crate::format::LINK_FRAME_BYTES;
+use crate::format::{LINK_FRAME_BYTES, frames_start};
 use crate::options::AtLimit;
 use crate::protocol::Protocol;
 use crate::segment::segment::Segment;
@@ -33,7 +33,7 @@ impl Disk {
     pub(crate) fn raise_head(&self, protocol: &Protocol, to: u64) -> Result<Vec<Arc<Segment>>> {
         // Before the control file is written: what it says is durable must be so by then.
         let durable = protocol.durable();
-        if to > self.segments.load().head {
+        if to > self.segments.head() {
             let raised = self.control.update(|state| {
                 state.head = to;
                 state.durable_end = state.durable_end.max(durable);
@@ -61,7 +61,7 @@ impl Disk {
             return segment.drop_later(&self.storage);
         }
         // Without a thread of the log's own nobody has the time to write over it.
-        if self.background && self.supply.recycle(&segment)? {
+        if self.background && self.supply.recycle(&self.segments, &segment)? {
             return Ok(());
         }
         let name = segment.name();
@@ -69,16 +69,19 @@ impl Disk {
         self.storage.remove(&name).map_err(failed)
     }
 
-    /// Drops the oldest segment, whoever holds it, if the log has come to its limit and that is what
-    /// is to happen then. False if there is none that can go.
+    /// Drops the oldest segment, whoever holds it, after the limit of the log has refused another, if
+    /// that is what is to happen then. False if there is no room and none that can go.
     pub(super) fn drops_oldest(&self, protocol: &Protocol) -> Result<bool> {
-        if self.at_limit != AtLimit::DropOldest || !self.supply.is_full(&self.segments) {
+        if self.at_limit != AtLimit::DropOldest {
             return Ok(false);
         }
-        let set = self.segments.load();
-        let [_, next, ..] = &set.segments[..] else { return Ok(false) };
-        let (base, to) = (next.base, next.start() + LINK_FRAME_BYTES);
-        drop(set);
+        // Another thread was faster.
+        if !self.supply.is_full(&self.segments) {
+            return Ok(true);
+        }
+        let next = self.segments.with(|set| set.segments.get(1).map(|next| next.base));
+        let Some(base) = next else { return Ok(false) };
+        let to = frames_start(base) + LINK_FRAME_BYTES;
         // Nobody has claimed the link yet: then nothing can be waited for.
         if protocol.tail() < to {
             return Ok(false);
@@ -91,16 +94,14 @@ impl Disk {
             return Ok(false);
         }
         // The segment may have been cut off meanwhile.
-        let set = self.segments.load();
-        if set.at_base(base).is_none() {
+        if self.segments.with(|set| set.at_base(base).is_none()) {
             return Ok(false);
         }
-        let to = to.max(set.head);
-        drop(set);
+        let to = to.max(self.segments.head());
         let dropped = self.raise_head(protocol, to)?;
         let any = !dropped.is_empty();
         // One that can't be removed now is removed at opening; the appender has its room.
         let _ = self.let_go(dropped);
-        Ok(any)
+        Ok(any || !self.supply.is_full(&self.segments))
     }
 }

@@ -29,9 +29,11 @@ impl Disk {
     pub(crate) fn seal_ended(&self, protocol: &Protocol) -> Result<()> {
         // Before the lock is taken: who leads a sync runs callbacks, which may come here in turn.
         let committed = protocol.committed();
-        let set = self.segments.load();
-        let ended = set.segments.iter().rev().take(set.unsealed());
-        if let Some(last) = ended.map(|segment| segment.end).find(|end| *end < committed) {
+        let last = self.segments.with(|set| {
+            let ended = set.segments.iter().rev().take(set.unsealed());
+            ended.map(|segment| segment.end).find(|end| *end < committed)
+        });
+        if let Some(last) = last {
             protocol.sync_past(self, last + 1).map_err(|stopped| self.stopped(stopped))?;
         }
         let mut sealed = Vec::new();
@@ -46,16 +48,18 @@ impl Disk {
         if upkeep.closed {
             return Ok(());
         }
-        let set = self.segments.load();
-        let count = set.segments.len() - set.unsealed();
-        for segment in set.segments.iter().skip(count) {
+        let unsealed = self.segments.with(|set| {
+            let count = set.segments.len() - set.unsealed();
+            set.segments.iter().skip(count).cloned().collect::<Vec<_>>()
+        });
+        for segment in unsealed {
             if protocol.durable() <= segment.end {
                 break;
             }
-            let checksum = seal(&*self.storage, segment, upkeep.last_checksum)?;
+            let checksum = seal(&*self.storage, &segment, upkeep.last_checksum)?;
             upkeep.last_checksum = checksum.unwrap_or(0);
-            if checksum.is_some() {
-                sealed.push(Arc::clone(segment));
+            if checksum.is_some() && self.on_seal.is_some() {
+                sealed.push(segment);
             }
         }
         self.settle_cut(protocol.durable())

@@ -246,7 +246,7 @@ impl Log {
 
     /// The first record that is kept, or the place where it will be.
     pub fn head(&self) -> Lsn {
-        Lsn::new(self.appender().disk.segments.load().head)
+        Lsn::new(self.appender().disk.segments.head())
     }
 
     /// The end of what survives power loss.
@@ -323,7 +323,9 @@ impl Log {
         let protocol = &self.appender().protocol;
         // Watermarks never lie inside a frame, so one above its address covers it.
         let target = lsn.get().saturating_add(1);
-        if target <= protocol.durable() && self.appender().disk.segments.load().is_cut(lsn.get()) {
+        if target <= protocol.durable()
+            && self.appender().disk.segments.with(|set| set.is_cut(lsn.get()))
+        {
             return Err(Stopped::Cut(target));
         }
         Ok(target.min(protocol.tail()))

@@ -76,12 +76,10 @@ impl Log {
         // Again: the head may have moved, or the end may have been cut away. What was walked over is
         // known by now.
         shared.check_boundary(lsn)?;
-        let set = disk.segments.load();
         let held = disk.holds.lowest().filter(|held| *held < lsn.get());
         // A hold whose place was cut away keeps what lies before the cut.
-        let to = held.map_or(lsn.get(), |held| set.floor(held)).max(set.head);
-        // It would pin what is dropped.
-        drop(set);
+        let to =
+            disk.segments.with(|set| held.map_or(lsn.get(), |held| set.floor(held)).max(set.head));
         let dropped = disk.raise_head(&appender.protocol, to)?;
         disk.let_go(dropped)?;
         Ok(Lsn::new(to))
@@ -92,7 +90,7 @@ impl Shared {
     /// Checks that the log is open, and that `lsn` lies in it, committed or not.
     pub(super) fn check_range(&self, lsn: Lsn) -> Result<()> {
         self.appender.check_open()?;
-        let head = Lsn::new(self.appender.disk.segments.load().head);
+        let head = Lsn::new(self.appender.disk.segments.head());
         let end = Lsn::new(self.appender.protocol.tail());
         if lsn < head {
             return Err(Error::Truncated { lsn, head });

@@ -13,6 +13,8 @@
 //! Power lost in between leaves the segment as it was, below the head, or a temporary file: opening
 //! removes either.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Op, Result};
 use crate::format::{
     BLOCK_BYTES, LogId, READERS_NAME, SegmentHeader, TEMPORARY_SUFFIX, segment_name,
@@ -20,7 +22,6 @@ use crate::format::{
 use crate::segment::prepare::{FILL_SYNC_BYTES, Spare, fill, name_it, next_step};
 use crate::segment::segment::Segment;
 use crate::storage::{Access, LockKind, Storage, StorageFile, is_no_space, write_all_at};
-use std::sync::Arc;
 
 /// A file that waits to be a segment again.
 #[derive(Debug)]
@@ -133,3 +134,7 @@ fn write(
     file.sync().map_err(|error| (Op::Sync, error))?;
     Ok(true)
 }
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests;

@@ -69,6 +69,16 @@ impl Segments {
         Arc::clone(&self.0.read())
     }
 
+    /// Looks at the set without holding it afterwards, which would pin its segments: for a look that
+    /// takes no time.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&SegmentSet) -> T) -> T {
+        look(&self.0.read())
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.with(|set| set.head)
+    }
+
     /// Adds a segment behind all others.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
         self.change(|set| {

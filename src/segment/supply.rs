@@ -7,6 +7,7 @@
 //! them: they cannot hit a frame.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -139,10 +140,14 @@ impl Supply {
 
     /// Keeps the file of a dropped segment that nobody in this process holds, to make a spare of it.
     /// False if that can't be: then it is to be removed.
-    pub(crate) fn recycle(&self, segment: &Segment) -> Result<bool> {
+    pub(crate) fn recycle(&self, segments: &Segments, segment: &Segment) -> Result<bool> {
         let fits = |state: &State| {
             let wanted = self.wanted.load(Ordering::Relaxed);
-            !state.closed && (state.pool.len() as u64) < wanted
+            // One that is being prepared has looked at the pool, or will.
+            let more = 1 + state.pool.len() as u64 + u64::from(state.preparing);
+            let used = state.used_bytes(segments).saturating_add(more * self.segment_bytes);
+            let below = self.max_log_bytes == 0 || used <= self.max_log_bytes;
+            below && !state.closed && (state.pool.len() as u64) < wanted
         };
         if segment.bytes != self.segment_bytes || !fits(&self.state.lock()) {
             return Ok(false);
@@ -151,8 +156,13 @@ impl Supply {
             SetAside::No => Ok(false),
             SetAside::Removed => Ok(true),
             SetAside::Recycled(recycled) => {
-                // Only closing can have come in between, and that waits for whoever truncates.
-                self.state.lock().pool.push(recycled);
+                let mut state = self.state.lock();
+                if fits(&state) {
+                    state.pool.push(recycled);
+                } else {
+                    drop(state);
+                    recycled.discard(&*self.storage);
+                }
                 Ok(true)
             }
         }
@@ -162,7 +172,9 @@ impl Supply {
     pub(crate) fn empty_pool(&self) -> bool {
         let pool = std::mem::take(&mut self.state.lock().pool);
         let any = !pool.is_empty();
-        pool.into_iter().for_each(|recycled| recycled.discard(&*self.storage));
+        for recycled in pool {
+            recycled.discard(&*self.storage);
+        }
         any
     }
 
@@ -311,8 +323,7 @@ impl Supply {
     ) -> Result<Spare> {
         let bytes = self.segment_bytes;
         if self.is_full(making.segments) {
-            let text = "the log has come to max_log_bytes";
-            let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, text));
+            let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, Limit));
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
         }
         let recycled = if making.recycles { self.state.lock().pool.pop() } else { None };
@@ -387,6 +398,24 @@ impl Supply {
     }
 }
 
+/// The log has come to `max_log_bytes`.
+#[derive(Debug)]
+struct Limit;
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the log has come to max_log_bytes")
+    }
+}
+
+impl std::error::Error for Limit {}
+
+/// Whether it is the limit that leaves no room, and not the disk.
+pub(crate) fn is_limit(error: &Error) -> bool {
+    let Error::NoSpace { source, .. } = error else { return false };
+    source.get_ref().is_some_and(|inner| inner.is::<Limit>())
+}
+
 /// For whom a segment is made.
 #[derive(Clone, Copy)]
 struct Making<'a> {
@@ -413,7 +442,8 @@ impl State {
     /// How many bytes the attached segments and the spares take.
     fn used_bytes(&self, segments: &Segments) -> u64 {
         let spares: u64 = self.spares.iter().map(|spare| spare.bytes).sum();
-        let attached: u64 = segments.load().segments.iter().map(|segment| segment.bytes).sum();
+        let attached: u64 =
+            segments.with(|set| set.segments.iter().map(|segment| segment.bytes).sum());
         attached.saturating_add(spares)
     }
 

@@ -208,15 +208,7 @@ impl Actor {
                 self.notes.push(Note::State { began, told: self.now(), bytes });
                 Ok(())
             }
-            Operation::Hold => {
-                let Some(last) = self.last else { return Ok(()) };
-                match log.hold(last) {
-                    Ok(hold) => self.hold = Some(hold),
-                    Err(Error::Truncated { .. } | Error::Cut { .. }) => self.hold = None,
-                    Err(error) => return Err(error),
-                }
-                Ok(())
-            }
+            Operation::Hold => self.hold(log),
             Operation::Nap => {
                 nap(std::time::Duration::from_millis(60));
                 Ok(())
@@ -270,7 +262,11 @@ impl Actor {
         let at = call(&payloads)?;
         let told = self.now();
         self.last = Some(at);
-        self.places.push(at);
+        let mut place = at.get();
+        for payload in &payloads {
+            self.places.push(Lsn::new(place));
+            place += frame_bytes(u32::try_from(payload.len()).unwrap());
+        }
         self.notes.push(Note::Appended { began, told, at: at.get(), payloads });
         Ok(())
     }
@@ -309,13 +305,24 @@ impl Actor {
         self.places.push(log.committed());
     }
 
+    /// Holds the last record, if it is still there.
+    fn hold(&mut self, log: &Log) -> Result<()> {
+        let Some(last) = self.last else { return Ok(()) };
+        match log.hold(last) {
+            Ok(hold) => self.hold = Some(hold),
+            Err(Error::Truncated { .. } | Error::Cut { .. }) => self.hold = None,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Drops what lies before a record of this thread's own, the tail, or a watermark that it saw.
     fn truncate(&mut self, log: &Log, choice: u64) -> Result<()> {
         let known = usize::try_from(choice % (self.places.len() as u64 + 2)).unwrap_or(0);
         let began = self.now();
         let place = match self.places.get(known) {
             Some(place) => *place,
-            None if choice % 2 == 0 => log.committed(),
+            None if choice.is_multiple_of(2) => log.committed(),
             None => log.durable(),
         };
         match log.truncate_before(place) {

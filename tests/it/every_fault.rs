@@ -107,6 +107,10 @@ fn fail_one(work: &Work, event: &Event, fault: Fault) -> Life {
         match (step, &life.log) {
             (Step::Open, _) => {}
             (_, Some(log)) if is_full_disk(event, fault) => assert!(!log.stats().poisoned),
+            // The head has moved; opening removes the file.
+            (Step::Truncate(_), Some(log)) if event.kind == EventKind::Remove => {
+                assert!(!log.stats().poisoned);
+            }
             (_, Some(log)) => {
                 let Error::Io { op, path, .. } = &error else { panic!("{error:?}") };
                 assert_poisoned(log, *op, path);

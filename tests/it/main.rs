@@ -43,6 +43,8 @@ mod injected;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod lockout;
 #[cfg(test)]
 mod lookahead;

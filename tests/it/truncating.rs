@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use stratalog::format::{FileKind, classify};
 use stratalog::storage::{EventKind, Fault, FaultStorage, LockKind, MemoryStorage, Storage};
 use stratalog::{Error, Log, Lsn, Options};
 
@@ -25,7 +26,11 @@ fn fill(log: &Log, count: u64) -> Records {
 }
 
 fn segment_files(disk: &impl Storage) -> usize {
-    disk.names().unwrap().iter().filter(|name| name.ends_with(".seg")).count()
+    disk.names()
+        .unwrap()
+        .iter()
+        .filter(|name| matches!(classify(name), FileKind::Segment(_)))
+        .count()
 }
 
 fn assert_begins(log: &Log, head: Lsn, expected: &[(Lsn, Vec<u8>)]) {
@@ -133,10 +138,11 @@ fn a_power_cut_at_any_moment_leaves_the_old_head_or_the_new_one() {
     let old = log.head();
     let began = disk.events();
     // What lies below the new head was never synced before.
-    assert!(log.durable() < all[20].0);
-    let new = log.truncate_before(all[20].0).unwrap();
+    assert!(log.durable() < all[28].0);
+    let new = log.truncate_before(all[28].0).unwrap();
     let ended = disk.events();
-    all.truncate(20);
+    assert!(log.durable() >= new, "the head is above the durable watermark");
+    all.truncate(28);
     for event in began..=ended {
         for seed in 0..30 {
             let left = FaultStorage::from_image(disk.crash_at(event, seed));
@@ -288,14 +294,15 @@ fn a_snapshot_goes_on_reading_what_was_dropped() {
         let dropped = || {
             let names = std::fs::read_dir(&at).unwrap();
             let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| name.ends_with(".drop")).count()
+            names.filter(|name| classify(name) == FileKind::Dropped).count()
         };
         assert!(dropped() >= 3, "{}", dropped());
         drop(early);
         assert!(dropped() >= 3, "one still reads them");
         drop(late);
-        assert_eq!(dropped(), 0);
+        // The log's own threads may have held one for a moment.
         log.close().unwrap();
+        assert_eq!(dropped(), 0);
     }
 }
 
@@ -424,5 +431,5 @@ fn readers_of_other_processes_are_asked_before_a_file_is_used_again() {
     assert!(before > 0, "nothing is recycled");
     log.close().unwrap();
     let names = disk.names().unwrap();
-    assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
+    assert!(!names.iter().any(|name| classify(name) == FileKind::Temporary), "{names:?}");
 }
