@@ -24,6 +24,8 @@
 //!
 //! It is *not* noticed
 //!
+//! - that bytes are missing from an archive or were added to it, where others can be taken for its
+//!   end: an archive does not say how long it is. A log loses and adds none.
 //! - that a type changed, and kept its name, where its bytes still make a value: two fields of one size
 //!   that changed places, a signed number that became an unsigned one. Change the name with the type.
 //! - that an untyped payload happens to begin with the very tag: one in 2^64, unless it was made to.
