@@ -15,7 +15,9 @@ fn fill(log: &Log, random: &mut Random) {
             0 => drop(log.append(&random.bytes(20)).unwrap()),
             1 => drop(log.append_buffered(&random.bytes(3000)).unwrap()),
             // Larger than the write buffer: written past it.
-            2 => drop(log.append(&filled(random.next(), 5000 + random.below(3000) as usize))),
+            2 => drop(
+                log.append(&filled(random.next(), 5000 + random.below(3000) as usize)).unwrap(),
+            ),
             _ => {
                 let batch: Vec<_> = (0..random.below(9)).map(|_| random.bytes(200)).collect();
                 log.append_batch(&batch).unwrap();
