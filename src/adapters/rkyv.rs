@@ -1,4 +1,4 @@
-//! Records that are archives, by [rkyv](::rkyv) (feature `rkyv`).
+//! Records that are archives, by [rkyv] (feature `rkyv`).
 //!
 //! Invariant: an archive is handed out only if the record bears the type's tag and rkyv has checked
 //! all of it, where it lies. What was appended passes that check wherever it comes to lie.

@@ -1,4 +1,4 @@
-//! Records of [serde](::serde) types, encoded by [postcard](::postcard) (feature `serde`).
+//! Records of serde types, encoded by [postcard] (feature `serde`).
 //!
 //! Invariant: a record is decoded only if it bears the type's tag, and to its last byte.
 

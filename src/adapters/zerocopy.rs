@@ -1,4 +1,4 @@
-//! Records that are the memory of a value, by [zerocopy](::zerocopy) (feature `zerocopy`).
+//! Records that are the memory of a value, by [zerocopy] (feature `zerocopy`).
 //!
 //! Invariant: a reference is handed out only if the record bears the type's tag and has exactly its
 //! size; it points into the log's own memory, which is aligned for every type that compiles here.
