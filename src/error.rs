@@ -12,6 +12,9 @@ use crate::Lsn;
 use one_line::OneLine;
 
 pub(crate) mod one_line;
+mod wrong_type;
+
+pub use wrong_type::WrongType;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -234,6 +237,27 @@ pub enum Error {
         /// The first address that is missing.
         lsn: Lsn,
     },
+    /// The record is there and undamaged, but of another type than it was read as.
+    ///
+    /// Read it as the type that it was appended as, or leave it out.
+    #[non_exhaustive]
+    NotOfType {
+        /// The record.
+        lsn: Lsn,
+        /// The name of the type that it was read as.
+        expected: &'static str,
+        /// What gave it away.
+        reason: WrongType,
+    },
+    /// The value can't be written as a record of its type: its own code refuses, its length is not
+    /// known ahead, or its archive has parts that want to be aligned to more than 8 bytes.
+    ///
+    /// Nothing was appended. Change the type, or encode it by other means.
+    #[non_exhaustive]
+    NotEncodable {
+        /// The name of the type.
+        type_name: &'static str,
+    },
 }
 
 /// What was expected at a damaged place, and what was found.
@@ -386,6 +410,13 @@ impl fmt::Display for Error {
             }
             Self::MissingSegment { path, lsn } => {
                 write!(f, "{}: expected a segment that holds lsn {lsn}, found none", OneLine(path))
+            }
+            Self::NotOfType { lsn, expected, reason } => {
+                let name = expected.escape_debug();
+                write!(f, "lsn {lsn}: not a record of type {name}: {reason}")
+            }
+            Self::NotEncodable { type_name } => {
+                write!(f, "the value of type {} has no encoding", type_name.escape_debug())
             }
         }
     }

@@ -85,6 +85,12 @@ impl<'a> Area<'a> {
         }
     }
 
+    /// The memory that slices of it came from so far.
+    #[cfg(feature = "bytes")]
+    pub(super) fn regions(&self) -> impl Iterator<Item = &'a Arc<Region>> {
+        [&self.memory.mapped, &self.memory.copied].into_iter().filter_map(OnceLock::get)
+    }
+
     /// The bytes from the first frame until `until`, of which those from `from` on are about to be
     /// read.
     pub(super) fn bytes(&self, from: u64, until: u64) -> Result<&'a [u8]> {

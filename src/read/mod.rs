@@ -21,10 +21,15 @@ mod iter;
 
 mod snapshot;
 
+#[cfg(feature = "bytes")]
+mod pin;
+
 #[cfg(test)]
 mod tests;
 
 pub use iter::Iter;
 pub use options::ReadOptions;
+#[cfg(feature = "bytes")]
+pub(crate) use pin::Pin;
 pub use record::Record;
 pub use snapshot::{Snapshot, SnapshotSegment};
