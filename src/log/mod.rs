@@ -10,6 +10,7 @@ mod info;
 mod interpreted;
 mod maintenance;
 mod open;
+mod reader;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::recover::Recovery;
 
 pub use asynchronous::DurableAt;
 pub use info::{SegmentInfo, SegmentState};
+pub use reader::{LogReader, ReaderFollower};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.

@@ -21,6 +21,8 @@ mod iter;
 
 mod snapshot;
 
+mod step;
+
 #[cfg(test)]
 mod tests;
 

@@ -52,7 +52,7 @@ use crate::storage::Storage;
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
-    pinned: Arc<Pinned>,
+    pub(super) pinned: Arc<Pinned>,
 }
 
 impl Snapshot {

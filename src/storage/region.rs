@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::os;
+use super::{StorageLock, os};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// The bytes of one whole file as memory, 8-byte aligned, for reading. Cheap to clone.
@@ -38,6 +38,8 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 #[derive(Clone)]
 pub struct Region {
     memory: Arc<Memory>,
+    /// What has to be held as long as the memory is.
+    keeper: Option<Arc<dyn StorageLock>>,
 }
 
 enum Memory {
@@ -103,7 +105,12 @@ impl Region {
     }
 
     fn new(memory: Memory) -> Self {
-        Self { memory: Arc::new(memory) }
+        Self { memory: Arc::new(memory), keeper: None }
+    }
+
+    /// The same region, which holds a lock until its last clone is gone.
+    pub(crate) fn keeping(self, lock: Arc<dyn StorageLock>) -> Self {
+        Self { keeper: Some(lock), ..self }
     }
 
     /// The size, in bytes.
@@ -184,7 +191,9 @@ impl fmt::Debug for Region {
             Memory::Shared(_) => "shared",
             Memory::Private(_) => "private",
         };
-        f.debug_struct("Region").field("kind", &kind).field("len", &self.len()).finish()
+        let (len, locked) = (self.len(), self.keeper.is_some());
+        let mut region = f.debug_struct("Region");
+        region.field("kind", &kind).field("len", &len).field("locked", &locked).finish()
     }
 }
 
