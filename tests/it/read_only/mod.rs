@@ -2,16 +2,24 @@
 //!
 //! Invariant: a reader sees a prefix of what was appended, to the byte, and changes nothing.
 
+mod archived;
+mod beside;
+mod damaged;
+mod events;
+#[cfg(target_os = "linux")]
+mod mounted;
+mod truncated;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use stratalog::storage::{FaultStorage, Image, LockKind, MemoryStorage, Storage};
-use stratalog::{Error, Log, LogReader, Lsn, NotALog, Options, ReadOptions, RecoveryPolicy};
+use stratalog::storage::{LockKind, MemoryStorage, Storage};
+use stratalog::{Error, Log, LogReader, Lsn, NotALog, Options, ReadOptions};
 
-use super::common::{Random, Records, Tag, check_tags, number, read, records, seed, tiny};
-use super::process::{Running, Task, end_of};
+use super::common::{Random, Records, Tag, read, records, seed, tiny};
+use super::process::end_of;
 
 fn open(storage: impl Storage) -> LogReader {
     tiny().open_read_only_with(storage).unwrap_or_else(|error| panic!("{error}: {error:?}"))
