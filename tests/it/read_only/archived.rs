@@ -6,7 +6,7 @@ use stratalog::Error;
 use stratalog::format::{SegmentHeader, Trailer, segment_name};
 use stratalog::storage::{Image, MemoryStorage, Storage};
 
-use super::events::Switch;
+use super::switch::Switch;
 use super::{append, open, seen};
 use crate::common::{Records, TINY, read, records, tiny};
 

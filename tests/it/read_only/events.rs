@@ -3,64 +3,12 @@
 //! Invariant: it never sees anything but a prefix of what is appended, whole batches, all that was
 //! committed before, and no damage.
 
-use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use stratalog::storage::{
-    Access, EventKind, FaultStorage, Image, LockKind, MemoryStorage, Storage, StorageFile,
-    StorageLock,
-};
+use stratalog::storage::{EventKind, FaultStorage, Image, MemoryStorage};
 use stratalog::{Log, LogReader, Lsn};
 
+use super::switch::Switch;
 use super::{open, seen};
 use crate::common::{Random, Records, Tag, check_tags, number, records, seed, tiny};
-
-/// A storage that is another one from one moment to the next.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Switch(Arc<Mutex<MemoryStorage>>);
-
-impl Switch {
-    pub(super) fn to(&self, image: Image) {
-        *self.0.lock().unwrap() = MemoryStorage::from_image(image);
-    }
-
-    fn now(&self) -> MemoryStorage {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl Storage for Switch {
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.now().names()
-    }
-    fn create_directory(&self) -> io::Result<()> {
-        panic!("a reader makes no directory");
-    }
-    fn create(&self, name: &str, _: u64) -> io::Result<Arc<dyn StorageFile>> {
-        panic!("a reader makes no {name}");
-    }
-    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
-        assert_eq!(access, Access::Read);
-        self.now().open(name, access)
-    }
-    fn rename(&self, from: &str, _: &str) -> io::Result<()> {
-        panic!("a reader does not rename {from}");
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        panic!("a reader does not remove {name}");
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        panic!("a reader syncs nothing");
-    }
-    fn lock(&self, name: &str, kind: LockKind) -> io::Result<Option<Box<dyn StorageLock>>> {
-        assert_eq!((name, kind), ("READERS", LockKind::Shared));
-        self.now().lock(name, kind)
-    }
-    fn path(&self, name: &str) -> PathBuf {
-        self.now().path(name)
-    }
-}
 
 /// A life of a log, and what was committed when.
 struct Life {
@@ -185,4 +133,48 @@ fn a_reader_sees_a_prefix_at_every_event_of_a_writer() {
         }
     }
     println!("{looks} looks, {halves} of them in the middle of a write");
+}
+
+/// What was committed at the first of the events is seen by a look that began there.
+fn check_running(reader: &LogReader, life: &Life, least: usize, when: &str) {
+    let seen = seen(reader);
+    check_tags(&seen);
+    let damage = reader.report().damage;
+    assert!(damage.is_empty(), "{when}: {damage:?}");
+    assert!(life.expected.starts_with(&seen), "{when}: other records");
+    assert!(seen.len() >= least, "{when}: {} of {least}", seen.len());
+}
+
+#[test]
+fn a_look_that_takes_its_time_sees_a_prefix_too() {
+    let first = seed("read only, moving");
+    let mut looks = 0;
+    for round in 0..number("STRATALOG_ROUNDS").unwrap_or(6) {
+        let mut random = Random::new(first + round);
+        let lives = live(&mut random);
+        let switch = Switch::default();
+        let mut reader: Option<LogReader> = None;
+        for life in &lives {
+            let events = life.disk.history().first().map(|event| event.number);
+            let from = events.expect("something happened");
+            let images: Vec<_> =
+                (from..=life.disk.events()).map(|event| life.disk.visible_at(event)).collect();
+            let bare = images.iter().take_while(|image| image.get("control").is_none()).count();
+            let images = &images[bare..];
+            let percent = 1 + random.below(60);
+            switch.run(images.to_vec(), percent, random.next());
+            while switch.left() > 0 {
+                let at = life.disk.events() - switch.left() as u64;
+                let committed = life.committed.iter().rev().find(|(events, _)| *events <= at);
+                let least = committed.map_or(0, |(_, count)| *count);
+                let when = format!("round {round}, from event {at}, {percent} of a hundred");
+                let old = reader.get_or_insert_with(|| open(switch.clone()));
+                old.refresh().unwrap_or_else(|error| panic!("{when}: {error:?}"));
+                check_running(old, life, least, &when);
+                check_running(&open(switch.clone()), life, least, &when);
+                looks += 1;
+            }
+        }
+    }
+    println!("{looks} looks");
 }

@@ -8,6 +8,7 @@ mod damaged;
 mod events;
 #[cfg(target_os = "linux")]
 mod mounted;
+mod switch;
 mod truncated;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use stratalog::storage::{LockKind, MemoryStorage, Storage};
+use stratalog::storage::{FaultStorage, LockKind, MemoryStorage, Storage};
 use stratalog::{Error, Log, LogReader, Lsn, NotALog, Options, ReadOptions};
 
 use super::common::{Random, Records, Tag, read, records, seed, tiny};
@@ -274,4 +275,56 @@ fn readers_are_locked_as_long_as_anything_is_mapped() {
     let lock = disk.lock("READERS", LockKind::Exclusive).unwrap();
     assert_eq!(open(disk.clone()).snapshot().iter().count(), 100);
     drop(lock);
+}
+
+/// If the disk fails to take it, the system may go back to what the disk holds, also under a map.
+#[test]
+fn what_is_not_durable_yet_is_not_mapped() {
+    let disk = MemoryStorage::new();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    append(&log, 10, 700);
+    let mapped = || disk.lock("READERS", LockKind::Exclusive).unwrap().is_none();
+    let reader = open(disk.clone());
+    for _ in 0..2 {
+        let snapshot = reader.snapshot();
+        assert_eq!(read(&snapshot).0, records(&log));
+        assert!(!mapped());
+        append(&log, 2, 700);
+        assert!(reader.refresh().unwrap());
+    }
+    append(&log, 60, 700);
+    log.sync().unwrap();
+    append(&log, 1, 700);
+    reader.refresh().unwrap();
+    let snapshot = reader.snapshot();
+    assert_eq!(read(&snapshot).0, records(&log));
+    assert!(mapped(), "the first segments are durable");
+}
+
+/// What there is to do does not grow with the log.
+#[test]
+fn looking_again_costs_as_much_as_there_is_news() {
+    let disk = FaultStorage::new().without_journal();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    append(&log, 1000, 700);
+    let reader = open(disk.clone());
+    let cost = || {
+        let before = disk.reads();
+        reader.refresh().unwrap();
+        disk.reads() - before
+    };
+    cost();
+    let mut costs = Vec::new();
+    for _ in 0..200 {
+        let nothing = cost();
+        assert!(nothing <= 8, "nothing is new: {nothing}");
+        append(&log, 1, 700);
+        costs.push(cost());
+        if costs.len() % 30 == 0 {
+            log.sync().unwrap();
+        }
+    }
+    assert!(costs.iter().all(|cost| *cost <= 40), "a record is new: {costs:?}");
+    assert_eq!(seen(&reader), records(&log));
+    assert!(reader.segments().len() > 40);
 }
