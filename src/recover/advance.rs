@@ -20,6 +20,7 @@ use crate::format::{
     Trailer, Winner, checksum_at, payload_crc, scan, segment_name,
 };
 use crate::recover::facts::LinkFact;
+use crate::recover::order::is_abandoned;
 use crate::recover::survey::{read_control, read_segment};
 use crate::recover::view::{Seen, Shown, View, is_gone};
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
@@ -74,10 +75,16 @@ impl View {
             return Ok(Advance::Lost);
         }
         let before = (self.head, self.proven, self.end());
-        let (head, durable, own) = (state.head, state.durable_end, (state.next_base, state.id));
+        let (head, durable) = (state.head, state.durable_end);
         let app_state = state.app_state != seen.state.app_state;
+        let id = state.id;
+        // What lies above the newest segment was given up, or is not put to use yet.
+        let newest = state.newest.filter(|newest| *newest < state.next_base);
+        let known = state.clone();
+        let in_use =
+            move |base| newest.is_some_and(|newest| base <= newest) && !is_abandoned(base, &known);
         self.seen = Some(Seen { sequence, state });
-        if !self.follow(storage, changed, own, take)? {
+        if !self.follow(storage, changed, (&in_use, id), take)? {
             return Ok(Advance::Lost);
         }
         if durable > self.end() && sequence > self.looked_at {
@@ -92,12 +99,12 @@ impl View {
         Ok(if grown { Advance::Grown } else { Advance::Same })
     }
 
-    /// Goes on from segment to segment, below `next_base`. False where that can't be.
+    /// Goes on from segment to segment, up to the newest. False where that can't be.
     fn follow(
         &mut self,
         storage: &dyn Storage,
         changed: bool,
-        (next_base, id): (u64, LogId),
+        (in_use, id): (&dyn Fn(u64) -> bool, LogId),
         take: Take<'_>,
     ) -> Result<bool> {
         loop {
@@ -117,7 +124,7 @@ impl View {
                 return Ok(true);
             }
             let base = self.cut.map_or(last.base.saturating_add(last.bytes), |cut| cut.fresh);
-            if base >= next_base {
+            if !in_use(base) {
                 return Ok(true);
             }
             match next(storage, last, base, id) {

@@ -51,13 +51,15 @@ pub(crate) struct Shown {
 
 impl Shown {
     fn new(file: &SegmentFile, piece: &Piece, over: bool) -> Self {
+        // Never beyond what a file that lost its end still holds.
+        let there = file.start().saturating_add(file.area_bytes());
         Self {
             base: file.base,
             bytes: file.bytes,
             file_bytes: file.file_bytes,
             id: file.id,
-            end: piece.end,
-            over,
+            end: piece.end.min(there),
+            over: over || file.trouble.is_some(),
             intact_from: piece.intact_from,
             damaged: piece.damaged,
         }
@@ -237,7 +239,9 @@ impl View {
     pub(crate) fn gap(&self) -> Option<(u64, Error)> {
         let inside = |damage: &&Damage| {
             let at = damage.lsn.start.get();
-            self.segments.iter().any(|it| it.start().max(self.head) <= at && at < it.end)
+            // A rest that no frame fits into is passed by.
+            let meets = |it: &Shown| at.saturating_add(FRAME_HEADER_BYTES) <= it.end;
+            self.segments.iter().any(|it| it.start().max(self.head) <= at && meets(it))
         };
         let missing = |damage: &&Damage| damage.reason == Corruption::MissingSegment;
         let damage = self.report.damage.iter();

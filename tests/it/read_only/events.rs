@@ -19,7 +19,7 @@ struct Life {
 }
 
 fn append(log: &Log, random: &mut Random, call: u32) -> Option<Lsn> {
-    let bound = if random.chance(5) { 9000 } else { 600 };
+    let bound = if random.chance(5) { 8000 } else { 600 };
     let more = random.below(bound) as usize;
     match random.below(100) {
         0..50 => log.append(&Tag::single(0, call).payload(more)).ok(),
