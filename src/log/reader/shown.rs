@@ -204,16 +204,15 @@ fn read_all(storage: &ReadOnly, view: &View) -> Result<Option<Vec<u64>>> {
 /// Adds bytes that were found valid behind the end of a segment to the memory that it is read from.
 fn add(storage: &ReadOnly, shown: &Shown, bytes: &[u8]) -> Result<()> {
     let failed = |source| failed(storage, shown, source);
-    let kept = match storage.kept(shown.base) {
-        Some(kept) => kept,
-        None => {
-            let fresh = memory(storage, shown)?;
-            let name = segment_name(shown.base);
-            let file = storage.open(&name, Access::Read).map_err(failed)?;
-            copy(&*file, &fresh, shown.end - shown.base).map_err(failed)?;
-            storage.keep(shown.base, fresh.clone());
-            fresh
-        }
+    let kept = if let Some(kept) = storage.kept(shown.base) {
+        kept
+    } else {
+        let fresh = memory(storage, shown)?;
+        let name = segment_name(shown.base);
+        let file = storage.open(&name, Access::Read).map_err(failed)?;
+        copy(&*file, &fresh, shown.end - shown.base).map_err(failed)?;
+        storage.keep(shown.base, fresh.clone());
+        fresh
     };
     kept.write_at(bytes, shown.end - shown.base).map(drop).map_err(failed)
 }

@@ -3,7 +3,7 @@
 //! Invariant: they are read as the log that they are of, as far as they go without a gap.
 
 use stratalog::Error;
-use stratalog::format::{SegmentHeader, Trailer, segment_name};
+use stratalog::format::{FileKind, SegmentHeader, Trailer, classify, segment_name};
 use stratalog::storage::{Image, MemoryStorage, Storage};
 
 use super::switch::Switch;
@@ -20,7 +20,7 @@ fn archived_name(bytes: &[u8]) -> Option<String> {
 
 /// Adds all sealed segments to an archive.
 fn archive(log: &Image, to: &mut Image) {
-    for name in log.names().filter(|name| name.ends_with(".seg")) {
+    for name in log.names().filter(|name| matches!(classify(name), FileKind::Segment(_))) {
         let bytes = log.get(name).unwrap();
         if let Some(name) = archived_name(bytes) {
             to.insert(name, bytes.to_vec());

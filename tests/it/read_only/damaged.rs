@@ -3,7 +3,7 @@
 //! Invariant: reading ends with an error where something is lost, or the loss is known to be none; all
 //! of the rest can be read by skipping; and the report names the damage.
 
-use stratalog::format::segment_name;
+use stratalog::format::{FileKind, classify, segment_name};
 use stratalog::storage::{Image, MemoryStorage};
 use stratalog::{Corruption, Error, Log, LogReader, Options, ReadOptions, RecoveryPolicy};
 
@@ -21,7 +21,8 @@ fn closed() -> (Image, Records) {
 }
 
 fn names(image: &Image) -> Vec<String> {
-    let segments = image.names().filter(|name| name.ends_with(".seg") || *name == "control");
+    let ours = |name: &&str| matches!(classify(name), FileKind::Segment(_) | FileKind::Control);
+    let segments = image.names().filter(ours);
     segments.map(str::to_owned).collect()
 }
 
@@ -109,6 +110,8 @@ fn no_single_damage_of_a_closed_log_loses_a_record_silently() {
     assert!(lost > 0);
 }
 
+type Break = fn(&mut Vec<u8>);
+
 #[test]
 fn each_kind_of_damage_is_reported_and_the_rest_can_be_read() {
     let (whole, expected) = closed();
@@ -117,7 +120,6 @@ fn each_kind_of_damage_is_reported_and_the_rest_can_be_read() {
         let inside = |lsn: u64| (2 * TINY..3 * TINY).contains(&lsn);
         records.iter().filter(|(lsn, _)| inside(lsn.get())).count()
     };
-    type Break = fn(&mut Vec<u8>);
     let breaks: [(&str, Break, usize); 4] = [
         ("a record", |bytes| bytes[6000] ^= 1, 1),
         ("a header", |bytes| bytes[20] ^= 1, 0),
