@@ -191,9 +191,7 @@ impl fmt::Debug for Region {
             Memory::Shared(_) => "shared",
             Memory::Private(_) => "private",
         };
-        let (len, locked) = (self.len(), self.keeper.is_some());
-        let mut region = f.debug_struct("Region");
-        region.field("kind", &kind).field("len", &len).field("locked", &locked).finish()
+        f.debug_struct("Region").field("kind", &kind).field("len", &self.len()).finish()
     }
 }
 
