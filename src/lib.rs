@@ -97,7 +97,9 @@ mod simulation;
 
 pub use error::{Corruption, Error, NotALog, Op, Result, WrongType};
 #[cfg(not(stratalog_loom))]
-pub use log::{DurableAt, Hold, HoldInfo, Log, SegmentInfo, SegmentState, Stats};
+pub use log::{
+    DurableAt, Hold, HoldInfo, Log, LogReader, ReaderFollower, SegmentInfo, SegmentState, Stats,
+};
 pub use lsn::Lsn;
 pub use options::{AtLimit, Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]

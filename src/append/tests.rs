@@ -28,7 +28,7 @@ fn open(disk: &FaultStorage, background: bool) -> Appender {
     let found = recover(&storage, &options).unwrap();
     assert!(found.start.active.is_none(), "new, or not closed");
     let protocol = Protocol::new(found.tail, options.write_buffer_bytes, found.id);
-    let supply = Supply::new(Arc::clone(&storage), found.id, BYTES, found.start);
+    let supply = Supply::new(Arc::clone(&storage), found.id, &options, found.start);
     let segments = Segments::new(found.head, found.segments);
     let (control, checksum) = (found.control, found.last_checksum);
     let disk = Disk::new(storage, segments, supply, control, checksum, &options);
@@ -112,7 +112,8 @@ fn a_cut_is_kept_until_the_link_behind_it_is_durable() {
 fn spares_are_kept_ready_and_no_more_than_wanted() {
     let appender = open(&FaultStorage::new(), true);
     let (disk, protocol) = (&appender.disk, &appender.protocol);
-    let keep = || disk.supply.keep_spares(protocol, &disk.control, &|_| {}).unwrap();
+    let keep =
+        || disk.supply.keep_spares(protocol, &disk.segments, &disk.control, &|_| {}).unwrap();
     assert_eq!((keep(), keep()), (true, false));
     assert_eq!(disk.supply.spares(), [(0, BYTES)]);
     appender.append(WHOLE).unwrap();

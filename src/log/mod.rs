@@ -14,6 +14,7 @@ mod interpreted;
 mod maintenance;
 mod on_seal;
 mod open;
+mod reader;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::recover::Recovery;
 pub use asynchronous::DurableAt;
 pub use hold::{Hold, HoldInfo};
 pub use info::{SegmentInfo, SegmentState};
+pub use reader::{LogReader, ReaderFollower};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.

@@ -12,7 +12,7 @@ use super::{Log, Shared, maintenance};
 use crate::append::appender::Appender;
 use crate::append::disk::Disk;
 use crate::error::{Error, NotALog, Op, Result};
-use crate::format::LOCK_NAME;
+use crate::format::{LOCK_NAME, READERS_NAME};
 use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
 use crate::recover::{Contents, contents, recover};
@@ -53,6 +53,8 @@ impl Options {
         self.validate()?;
         let lock = lock_log(&*storage, self)?;
         let recovered = recover(&storage, self)?;
+        // For readers to lock, who make nothing. Without it they map nothing, that is all.
+        let _ = storage.create(READERS_NAME, 0);
         let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id);
         if let Some(active) = &recovered.start.active {
             protocol.attach(Extent {

@@ -4,12 +4,14 @@
 //! populated before, or lies in memory of our own. A region that a slice came from is kept as long as
 //! the snapshot.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 
 use crate::Lsn;
 use crate::error::{Corruption, Error, Result};
 use crate::format::FRAME_HEADER_BYTES;
 use crate::read::options::ReadOptions;
+use crate::segment::gone::gone;
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
 use crate::storage::{Region, Storage};
@@ -127,7 +129,15 @@ impl<'a> Area<'a> {
         if let Some(region) = kept.get() {
             return Ok(region);
         }
-        let region = self.segment.region(&*self.pinned.storage, self.end, copy)?;
+        let storage = &*self.pinned.storage;
+        let region = self.segment.region(storage, self.end, copy);
+        // A writer in another process may have dropped it.
+        let region = region.map_err(|error| match &error {
+            Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                gone(storage, self.segment, self.first()).unwrap_or(error)
+            }
+            _ => error,
+        })?;
         Ok(kept.get_or_init(|| region))
     }
 

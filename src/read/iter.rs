@@ -46,6 +46,11 @@ impl<'a> Iter<'a> {
         Self { walk, pinned, next, stop: usize::MAX, skipped_bytes: 0, refused: None }
     }
 
+    /// Makes fewer bytes readable at a time, for one that is not meant to go far.
+    pub(super) fn with_window(self, window_bytes: u64) -> Self {
+        Self { walk: self.walk.map(|walk| walk.with_window(window_bytes)), ..self }
+    }
+
     /// How many bytes were passed because they are damaged, so far. 0 unless
     /// [`skip_damage`](crate::ReadOptions::skip_damage) is set.
     pub fn skipped_bytes(&self) -> u64 {

@@ -23,6 +23,7 @@ mod snapshot;
 
 #[cfg(feature = "bytes")]
 mod pin;
+mod step;
 
 #[cfg(test)]
 mod tests;

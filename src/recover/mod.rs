@@ -8,7 +8,11 @@
 //! follow one another and how far they are valid, [`proof`] what proves that there was more;
 //! [`decide`] is the table of what that means; [`plan`] says where the log goes on, and [`repair`]
 //! brings it there. [`report`] is what the caller learns of it.
+//!
+//! A reader beside the writer needs the first half of it: [`view`] is what it sees, and [`advance`]
+//! how that grows.
 
+mod advance;
 mod bytes;
 mod chain;
 pub(crate) mod contents;
@@ -22,6 +26,7 @@ mod proof;
 mod repair;
 pub(crate) mod report;
 mod survey;
+mod view;
 
 use std::sync::Arc;
 
@@ -37,8 +42,10 @@ use crate::segment::segment::Segment;
 use crate::segment::supply::Start;
 use crate::storage::Storage;
 
+pub(crate) use advance::Advance;
 pub(crate) use contents::{Contents, contents};
 pub use report::{CutReport, Damage, Recovery};
+pub(crate) use view::{Shown, View};
 
 /// A log that can be appended to.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use crate::format::{
     Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
 };
 use crate::lsn::Lsn;
-use crate::recover::contents::{LOST_AND_FOUND, read_slots};
+use crate::recover::contents::LOST_AND_FOUND;
 use crate::recover::facts::{LinkFact, Names, Sealed, SegmentFile, Trouble, path_of};
+use crate::segment::control::read_slots;
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
 
 /// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
@@ -42,26 +43,53 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn take(storage: &dyn Storage) -> Result<Self> {
         let mut survey = Self { names: read_names(storage)?, ..Self::default() };
-        if !survey.names.control {
-            return Ok(survey);
+        survey.take_control(storage)?;
+        if let Some(id) = survey.control.as_ref().map(|control| control.winner.state.id) {
+            survey.take_segments(storage, id)?;
+        }
+        Ok(survey)
+    }
+
+    /// The same for reading only: where the control file is of no use, the newest segment says which
+    /// log this is.
+    pub(super) fn take_for_reading(storage: &dyn Storage) -> Result<Self> {
+        let mut survey = Self { names: read_names(storage)?, ..Self::default() };
+        match survey.take_control(storage) {
+            Err(Error::Corrupt { .. }) => {}
+            result => result?,
+        }
+        let id = match &survey.control {
+            Some(control) => Some(control.winner.state.id),
+            None => newest_id(storage, &survey.names.segments)?,
+        };
+        if let Some(id) = id {
+            survey.take_segments(storage, id)?;
+        }
+        Ok(survey)
+    }
+
+    fn take_control(&mut self, storage: &dyn Storage) -> Result<()> {
+        if !self.names.control {
+            return Ok(());
         }
         match read_control(storage)? {
             Ok(control) => {
                 check_length(storage, &control)?;
                 Self::check_addresses(storage, &control)?;
-                survey.control = Some(control);
+                self.control = Some(control);
             }
             Err(Defect::Version { found }) => {
-                survey.stranger = Some(newer(storage, CONTROL_NAME, found));
+                self.stranger = Some(newer(storage, CONTROL_NAME, found));
             }
             Err(_) => {}
         }
-        let Some(id) = survey.control.as_ref().map(|control| control.winner.state.id) else {
-            return Ok(survey);
-        };
+        Ok(())
+    }
+
+    fn take_segments(&mut self, storage: &dyn Storage, id: LogId) -> Result<()> {
         // Newest first: a link names the id of the segment before it.
         let mut ids = vec![id];
-        for base in survey.names.segments.iter().rev() {
+        for base in self.names.segments.iter().rev() {
             match read_segment(storage, *base, &ids)? {
                 Ok(file) => {
                     if let Some(link) = file.link()
@@ -70,13 +98,13 @@ impl Survey {
                     {
                         ids.push(link.previous_id);
                     }
-                    survey.files.push(file);
+                    self.files.push(file);
                 }
-                Err(stranger) => survey.stranger = survey.stranger.or(Some(stranger)),
+                Err(stranger) => self.stranger = self.stranger.take().or(Some(stranger)),
             }
         }
-        survey.files.reverse();
-        Ok(survey)
+        self.files.reverse();
+        Ok(())
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
@@ -140,7 +168,7 @@ fn read_names(storage: &dyn Storage) -> Result<Names> {
     Ok(names)
 }
 
-fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
+pub(super) fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
     let error = |op| move |source| Error::io(op, storage.path(CONTROL_NAME), source);
     // Opened for writing, which changes nothing.
     let file = storage.open(CONTROL_NAME, Access::ReadWrite).map_err(error(Op::Open))?;
@@ -148,15 +176,35 @@ fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
     Ok(winner(slots).map(|winner| ControlFile { file, winner }))
 }
 
+/// The id that the newest segment with a valid header names.
+fn newest_id(storage: &dyn Storage, bases: &[u64]) -> Result<Option<LogId>> {
+    for base in bases.iter().rev() {
+        let name = segment_name(*base);
+        let error = |op| {
+            let path = storage.path(&name);
+            move |source| Error::io(op, path, source)
+        };
+        let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+        let mut block = vec![0; BLOCK_LEN];
+        if file.size().map_err(error(Op::Read))? >= BLOCK_BYTES {
+            read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+            if let Ok(header) = SegmentHeader::decode(&block) {
+                return Ok(Some(header.id));
+            }
+        }
+    }
+    Ok(None)
+}
+
 fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
     Error::UnsupportedFormat { path: storage.path(name), found, supported: VERSION }
 }
 
 /// What is known of a segment before it is decided whether it belongs to this log.
-type Read = Result<SegmentFile, Error>;
+pub(super) type Read = Result<SegmentFile, Error>;
 
 /// Reads header, link and trailer. The inner error is that of a stranger.
-fn read_segment(storage: &dyn Storage, base: u64, ids: &[LogId]) -> Result<Read> {
+pub(super) fn read_segment(storage: &dyn Storage, base: u64, ids: &[LogId]) -> Result<Read> {
     let name = segment_name(base);
     let error = |op| {
         let path = storage.path(&name);

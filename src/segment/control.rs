@@ -6,11 +6,13 @@
 //!
 //! Losing power during a write damages one slot; the other still holds the state before it.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{BLOCK_BYTES, ControlState};
+use crate::format::layout::BLOCK_LEN;
+use crate::format::{BLOCK_BYTES, ControlState, Defect};
 use crate::storage::{Storage, StorageFile, is_no_space, write_all_at};
 use crate::sync::Mutex;
 
@@ -130,10 +132,29 @@ fn slot_offset(sequence: u64) -> u64 {
 }
 
 /// A full disk while making a file is not a failure of what is there.
-pub(crate) fn no_space_or_io(op: Op, path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn no_space_or_io(op: Op, path: &Path, source: io::Error) -> Error {
     if is_no_space(&source) {
         Error::NoSpace { path: path.to_path_buf(), source: Arc::new(source) }
     } else {
         Error::io(op, path, source)
     }
+}
+
+/// What the two slots of a control file decode to.
+pub(crate) type Slots = [Result<(u64, ControlState), Defect>; 2];
+
+/// Reads and decodes both slots; what the file lacks counts as zeros.
+pub(crate) fn read_slots(file: &dyn StorageFile) -> io::Result<Slots> {
+    let mut bytes = vec![0; 2 * BLOCK_LEN];
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (first, second) = bytes.split_at(BLOCK_LEN);
+    Ok([ControlState::decode(first), ControlState::decode(second)])
 }

@@ -63,7 +63,8 @@ fn kept_disks_are_refused_unchanged_or_opened_and_go_on() {
     let opened = ["opened", "created", "clean", "cut", "set aside", "removed", "persisted again"];
     let damaged = ["opened with damage", "read error", "foreign file left alone"];
     let refused = ["corrupt", "missing segment", "torn tail", "foreign file", "not a log"];
-    run("open", open::open, &[&opened[..], &damaged, &refused].concat());
+    let looked = ["read only", "not even read only"];
+    run("open", open::open, &[&opened[..], &damaged, &refused, &looked].concat());
 }
 
 #[test]

@@ -62,6 +62,8 @@ mod opening;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
