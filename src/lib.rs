@@ -90,7 +90,10 @@ mod simulation;
 
 pub use error::{Corruption, Error, NotALog, Op, Result};
 #[cfg(not(stratalog_loom))]
-pub use log::{DurableAt, Log, SegmentInfo, SegmentState, Stats};
+pub use log::{
+    DurableAt, Log, SegmentInfo, SegmentSeal, SegmentState, Stats, verify_segment,
+    verify_segment_with,
+};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]

@@ -5,6 +5,7 @@
 
 mod asynchronous;
 mod close;
+mod image;
 mod info;
 #[cfg(test)]
 mod interpreted;
@@ -27,7 +28,8 @@ use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
 pub use asynchronous::DurableAt;
-pub use info::{SegmentInfo, SegmentState};
+pub use image::{verify_segment, verify_segment_with};
+pub use info::{SegmentInfo, SegmentSeal, SegmentState};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.

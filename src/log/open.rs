@@ -53,7 +53,8 @@ impl Options {
         self.validate()?;
         let lock = lock_log(&*storage, self)?;
         let recovered = recover(&storage, self)?;
-        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id);
+        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id)
+            .restored_from(recovered.earlier);
         if let Some(active) = &recovered.start.active {
             protocol.attach(Extent {
                 base: active.base,

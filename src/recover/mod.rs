@@ -46,6 +46,8 @@ pub(crate) struct Recovered {
     /// Both slots say that the log is not closed.
     pub(crate) control: Control,
     pub(crate) id: LogId,
+    /// The logs from which this one was restored: each with the base of its last segment.
+    pub(crate) earlier: Vec<(u64, LogId)>,
     /// The first address that is kept.
     pub(crate) head: u64,
     /// All segments that hold kept frames, ascending. The active one is the last, if there is one;

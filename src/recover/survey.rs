@@ -61,6 +61,7 @@ impl Survey {
         };
         // Newest first: a link names the id of the segment before it.
         let mut ids = vec![id];
+        ids.extend(survey.cut_id(storage)?);
         for base in survey.names.segments.iter().rev() {
             match read_segment(storage, *base, &ids)? {
                 Ok(file) => {
@@ -77,6 +78,29 @@ impl Survey {
         }
         survey.files.reverse();
         Ok(survey)
+    }
+
+    /// The id that the segment bears that was cut last: another one where the log was restored, and
+    /// nothing links to that segment yet.
+    fn cut_id(&self, storage: &dyn Storage) -> Result<Option<LogId>> {
+        let cut = self.control.as_ref().and_then(|control| control.winner.state.cut);
+        let Some(base) = cut.map(|cut| cut.segment).filter(|it| self.names.segments.contains(it))
+        else {
+            return Ok(None);
+        };
+        let name = segment_name(base);
+        let error = |op| {
+            let path = storage.path(&name);
+            move |source| Error::io(op, path, source)
+        };
+        let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+        let mut block = [0; BLOCK_LEN];
+        if file.size().map_err(error(Op::Read))? < BLOCK_BYTES {
+            return Ok(None);
+        }
+        read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+        let header = SegmentHeader::decode(&block).ok();
+        Ok(header.filter(|header| header.base == base).map(|header| header.id))
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.

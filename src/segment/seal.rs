@@ -60,6 +60,7 @@ pub(crate) fn write_trailer(
     write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
         .map_err(|error| Error::io(Op::Write, storage.path(&segment.name()), error))?;
     file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name()), error))?;
+    segment.note_summary(*trailer, checksum);
     Ok(checksum)
 }
 
