@@ -91,7 +91,8 @@ mod simulation;
 pub use error::{Corruption, Error, NotALog, Op, Result};
 #[cfg(not(stratalog_loom))]
 pub use log::{
-    DurableAt, Log, SegmentInfo, SegmentSeal, SegmentState, Stats, verify_segment,
+    ArchiveReport, DurableAt, Log, Progress, RestoreReport, SalvageReport, SegmentInfo,
+    SegmentSeal, SegmentState, Stats, restore, restore_with, salvage, salvage_with, verify_segment,
     verify_segment_with,
 };
 pub use lsn::Lsn;

@@ -114,7 +114,7 @@ fn defect_error(path: &Path, offset: u64, defect: Defect) -> Error {
 }
 
 /// What the first and the last block of a segment file say, and its link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outline {
     pub(super) header: SegmentHeader,
     pub(super) link: Link,
@@ -238,11 +238,6 @@ impl SegmentImage {
 
     fn start(&self) -> u64 {
         frames_start(self.header.base)
-    }
-
-    /// The base of the next segment, at the least.
-    pub(super) fn next_base(&self) -> u64 {
-        self.header.base + self.header.segment_bytes
     }
 
     /// Every frame is valid, and the trailer sums up exactly these.

@@ -3,14 +3,19 @@
 //! Invariant: one `Log` and its clones are the only writers of their directory while any of them
 //! lives and none was closed; the lock says so to everyone else.
 
+mod archive;
 mod asynchronous;
 mod close;
+mod histories;
 mod image;
 mod info;
 #[cfg(test)]
 mod interpreted;
 mod maintenance;
+mod making;
 mod open;
+mod restore;
+mod salvage;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -27,9 +32,12 @@ use crate::protocol::State;
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
+pub use archive::{ArchiveReport, Progress};
 pub use asynchronous::DurableAt;
 pub use image::{verify_segment, verify_segment_with};
 pub use info::{SegmentInfo, SegmentSeal, SegmentState};
+pub use restore::{RestoreReport, restore, restore_with};
+pub use salvage::{SalvageReport, salvage, salvage_with};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.

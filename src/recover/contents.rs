@@ -21,7 +21,7 @@ pub(crate) enum Contents {
 }
 
 /// The directory that a file system keeps at its root.
-pub(super) const LOST_AND_FOUND: &str = "lost+found";
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
 /// What the two slots of a control file decode to.
 pub(super) type Slots = [Result<(u64, ControlState), Defect>; 2];

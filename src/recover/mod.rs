@@ -21,6 +21,7 @@ mod plan;
 mod proof;
 mod repair;
 pub(crate) mod report;
+mod salvage;
 mod survey;
 
 use std::sync::Arc;
@@ -37,8 +38,10 @@ use crate::segment::segment::Segment;
 use crate::segment::supply::Start;
 use crate::storage::Storage;
 
-pub(crate) use contents::{Contents, contents};
+pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
+pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
+pub(crate) use salvage::{Salvageable, Stretch};
 
 /// A log that can be appended to.
 #[derive(Debug)]

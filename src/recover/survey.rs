@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind,
-    LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
+    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, ControlState, Defect, FileKind, FrameHeader,
+    Kind, LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
     Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
 };
 use crate::lsn::Lsn;
@@ -62,7 +62,46 @@ impl Survey {
         // Newest first: a link names the id of the segment before it.
         let mut ids = vec![id];
         ids.extend(survey.cut_id(storage)?);
-        for base in survey.names.segments.iter().rev() {
+        survey.read_files(storage, ids)?;
+        Ok(survey)
+    }
+
+    /// Reads the segments of a log whose control file is lost, and makes up what that would say of
+    /// them. Does nothing if no header is left.
+    pub(super) fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
+        let mut newest = None;
+        for base in self.names.segments.iter().rev() {
+            let header = read_header(storage, *base)?;
+            if let Some(header) = header.filter(|header| header.base == *base) {
+                newest = Some(header);
+                break;
+            }
+        }
+        let (Some(newest), Some(first)) = (newest, self.names.segments.first()) else {
+            return Ok(());
+        };
+        let name = segment_name(newest.base);
+        let file = storage
+            .open(&name, Access::Read)
+            .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
+        let last = self.names.segments.last().copied().unwrap_or(newest.base);
+        let state = ControlState {
+            id: newest.id,
+            head: frames_start(*first),
+            next_base: last.max(newest.base + newest.segment_bytes),
+            newest: Some(last),
+            durable_end: frames_start(*first),
+            cut: None,
+            clean: false,
+            app_state: Vec::new(),
+        };
+        let winner = Winner { slot: 0, sequence: 0, state, both_valid: false };
+        self.control = Some(ControlFile { file, winner });
+        self.read_files(storage, vec![newest.id])
+    }
+
+    fn read_files(&mut self, storage: &dyn Storage, mut ids: Vec<LogId>) -> Result<()> {
+        for base in self.names.segments.iter().rev() {
             match read_segment(storage, *base, &ids)? {
                 Ok(file) => {
                     if let Some(link) = file.link()
@@ -71,13 +110,15 @@ impl Survey {
                     {
                         ids.push(link.previous_id);
                     }
-                    survey.files.push(file);
+                    self.files.push(file);
                 }
-                Err(stranger) => survey.stranger = survey.stranger.or(Some(stranger)),
+                Err(stranger) => {
+                    self.stranger.get_or_insert(stranger);
+                }
             }
         }
-        survey.files.reverse();
-        Ok(survey)
+        self.files.reverse();
+        Ok(())
     }
 
     /// The id that the segment bears that was cut last: another one where the log was restored, and
@@ -88,18 +129,7 @@ impl Survey {
         else {
             return Ok(None);
         };
-        let name = segment_name(base);
-        let error = |op| {
-            let path = storage.path(&name);
-            move |source| Error::io(op, path, source)
-        };
-        let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
-        let mut block = [0; BLOCK_LEN];
-        if file.size().map_err(error(Op::Read))? < BLOCK_BYTES {
-            return Ok(None);
-        }
-        read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
-        let header = SegmentHeader::decode(&block).ok();
+        let header = read_header(storage, base)?;
         Ok(header.filter(|header| header.base == base).map(|header| header.id))
     }
 
@@ -174,6 +204,22 @@ fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
 
 fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
     Error::UnsupportedFormat { path: storage.path(name), found, supported: VERSION }
+}
+
+/// The header of a segment, if it has a valid one.
+fn read_header(storage: &dyn Storage, base: u64) -> Result<Option<SegmentHeader>> {
+    let name = segment_name(base);
+    let error = |op| {
+        let path = storage.path(&name);
+        move |source| Error::io(op, path, source)
+    };
+    let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+    let mut block = [0; BLOCK_LEN];
+    if file.size().map_err(error(Op::Read))? < BLOCK_BYTES {
+        return Ok(None);
+    }
+    read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+    Ok(SegmentHeader::decode(&block).ok())
 }
 
 /// What is known of a segment before it is decided whether it belongs to this log.
