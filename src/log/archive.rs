@@ -186,7 +186,8 @@ struct Archiving<'a> {
 
 /// What became of one segment.
 enum Outcome {
-    Copied(PathBuf),
+    /// Under this name.
+    Copied(String),
     Present,
     /// The log was cut in it, or below it.
     Cut,
@@ -206,10 +207,14 @@ impl Archiving<'_> {
         // Each is unpinned as soon as it is copied.
         for (index, segment) in segments.into_iter().enumerate() {
             match self.segment(&segment)? {
-                Outcome::Copied(path) => {
-                    report.copied.push(path);
+                Outcome::Copied(name) => {
+                    if let Err(error) = self.sync_directory() {
+                        // Another sync could say Ok without making this name durable.
+                        let _ = self.archive.remove(&name);
+                        return Err(error);
+                    }
+                    report.copied.push(self.archive.path(&name));
                     report.copied_bytes += segment.end - segment.start();
-                    self.sync_directory()?;
                 }
                 Outcome::Present => report.present += 1,
                 Outcome::Cut => break,
@@ -260,11 +265,10 @@ impl Archiving<'_> {
                 .map_err(|source| Error::io(Op::Remove, self.archive.path(&temporary), source))?;
             return Ok(Outcome::Cut);
         }
-        let made = self.archive.path(&name);
         self.archive
             .rename(&temporary, &name)
-            .map_err(|source| Error::io(Op::Rename, made.clone(), source))?;
-        Ok(Outcome::Copied(made))
+            .map_err(|source| Error::io(Op::Rename, self.archive.path(&name), source))?;
+        Ok(Outcome::Copied(name))
     }
 
     /// Whether the log was cut in a segment or below it since it was pinned. One that was dropped from

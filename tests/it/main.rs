@@ -6,6 +6,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
 
 #[cfg(test)]
+mod archiving;
+#[cfg(test)]
 mod asynchronous;
 #[cfg(test)]
 mod bad_input;
