@@ -299,3 +299,6 @@ impl Archiving<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ fn conflict<'a>(chosen: &[&'a Archived], other: &[&'a Archived]) -> Option<&'a s
     };
     (!superseded).then_some(&*tip.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,10 @@ impl Drop for Making<'_> {
         // Closed first: elsewhere an open file can't be removed. What can't be removed now is removed
         // when a log is made here again.
         self.control = None;
-        if let Ok(names) = self.storage.names() {
+        // A rename that failed may have happened: then the log is there, and whole.
+        if let Ok(names) = self.storage.names()
+            && !names.iter().any(|name| name == CONTROL_NAME)
+        {
             let _ = clear(self.storage, &names);
         }
     }

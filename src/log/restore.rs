@@ -48,7 +48,8 @@ pub struct RestoreReport {
 ///
 /// On return the log is durable. A crash before leaves a directory that opens as no log, and in which
 /// restoring can be run again: it removes what the crash has left, which it knows by `control.tmp`
-/// without `control`. After an error nothing is left but the directory and an empty file for its lock.
+/// without `control`. After an error nothing is left but the directory and an empty file for its lock; if the very
+/// last step failed, which makes the name of the control file durable, the whole log is.
 ///
 /// # Errors
 ///

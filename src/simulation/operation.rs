@@ -10,7 +10,7 @@ use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
 use crate::random::Random;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{nap, quietly};
-use crate::{Error, Log, Lsn, Result};
+use crate::{Error, Log, Lsn, Options, Result, restore_with};
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -26,6 +26,8 @@ pub(super) enum Operation {
     SyncTo,
     Roll,
     Read,
+    /// Archives to a disk of its own and makes a log of that.
+    Archive,
     /// Looks at the watermarks.
     Look,
     /// Does nothing for a while; the log may fall idle.
@@ -46,7 +48,8 @@ impl Operation {
             77..80 => Self::SyncTo,
             80..84 => Self::Roll,
             84..90 => Self::Read,
-            90..95 => Self::Look,
+            90..94 => Self::Look,
+            94 => Self::Archive,
             _ => Self::Nap,
         }
     }
@@ -170,6 +173,7 @@ impl Actor {
                 self.read(log);
                 Ok(())
             }
+            Operation::Archive => self.archive(log),
             Operation::Look => {
                 self.look(log);
                 Ok(())
@@ -240,6 +244,25 @@ impl Actor {
             })
             .take(size)
             .collect()
+    }
+
+    /// What an archive holds is durable in the log, and what is restored from it is what was appended.
+    fn archive(&mut self, log: &Log) -> Result<()> {
+        let (archive, copy) = (FaultStorage::new(), FaultStorage::new());
+        let report = log.archive_with(archive.clone(), |_| {})?;
+        assert!(report.end <= log.durable());
+        if report.copied.is_empty() {
+            return Ok(());
+        }
+        self.notes.push(Note::Durable { told: self.now(), below: report.end.get() });
+        restore_with(&archive, &copy, None, |_| {})?;
+        let restored = Options::new().background(false).open_with(copy)?;
+        let head = log.head().get();
+        let end = report.end.get();
+        let held: Records = read(log).into_iter().filter(|(at, _)| *at < end).collect();
+        let restored: Records = read(&restored).into_iter().filter(|(at, _)| *at >= head).collect();
+        assert!(restored == held, "an archive and its log differ");
+        Ok(())
     }
 
     fn look(&mut self, log: &Log) {
