@@ -12,7 +12,7 @@
 //!
 //! The later one has to go on above everything of the earlier. If not, both went on: a conflict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::image::Outline;
 use crate::error::{Error, Op, Result};
@@ -117,13 +117,11 @@ impl Histories {
         archive: &dyn Storage,
         until: Option<u64>,
     ) -> Result<Vec<&Archived>> {
-        let followed = |file: &Archived| {
-            let follows = |other: &&Archived| other.outline.link == file.as_link();
-            self.files.iter().any(|other| follows(&other))
-        };
+        let followed: BTreeSet<_> = self.files.iter().map(|it| key(&it.outline.link)).collect();
+        let is_tip = |file: &&Archived| !followed.contains(&key(&file.as_link()));
         let mut chosen: Option<Vec<&Archived>> = None;
         let mut others: Vec<Vec<&Archived>> = Vec::new();
-        for tip in self.files.iter().filter(|file| !followed(file)) {
+        for tip in self.files.iter().filter(is_tip) {
             let mut history = self.back_from(archive, tip)?;
             if let Some(until) = until {
                 let Some(index) = history.iter().position(|file| file.holds(until)) else {
@@ -185,7 +183,7 @@ impl Histories {
     /// The segment that one follows. Links name segments of lower bases only, so this ends.
     fn before(&self, archive: &dyn Storage, file: &Archived) -> Result<Option<&Archived>> {
         let link = &file.outline.link;
-        if *link == Link::FIRST || link.previous_base >= file.base() {
+        if link.previous_base >= file.base() {
             return Ok(None);
         }
         let found = self.by_link.get(&key(link)).map(Vec::as_slice).unwrap_or_default();

@@ -62,6 +62,22 @@ pub struct RestoreReport {
 /// - [`NotARecord`](Error::NotARecord), [`NotYet`](Error::NotYet), [`Truncated`](Error::Truncated) if
 ///   the archive has no record at `until`; [`NotALog`](Error::NotALog) if it has no segments at all.
 /// - [`Locked`](Error::Locked), [`NoSpace`](Error::NoSpace), [`Io`](Error::Io).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let [dir, archive, copy] = ["wal", "archive", "copy"].map(|name| folder.path().join(name));
+/// let log = stratalog::Log::open(&dir)?;
+/// let good = log.append(b"good")?;
+/// log.append(b"a mistake")?;
+/// log.roll()?;
+/// log.archive(&archive)?;
+///
+/// let report = stratalog::restore(&archive, &copy, Some(good))?;
+/// assert_eq!(report.records, 1);
+/// let restored = stratalog::Log::open(&copy)?;
+/// assert!(restored.append(b"done right")? > log.durable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn restore(
     archive: impl AsRef<Path>,
     dir: impl AsRef<Path>,

@@ -67,6 +67,22 @@ pub struct SalvageReport {
 /// [`NotALog`](Error::NotALog) if there is none in `dir`; [`Corrupt`](Error::Corrupt) if a file there
 /// is another log's: move it away; [`UnsupportedFormat`](Error::UnsupportedFormat);
 /// [`NoSpace`](Error::NoSpace); [`Io`](Error::Io), also where a file can't be read.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let [dir, saved] = ["wal", "saved"].map(|name| folder.path().join(name));
+/// let log = stratalog::Log::open(&dir)?;
+/// let kept = log.append(b"kept")?;
+/// log.close()?;
+/// std::fs::remove_file(dir.join("control"))?;
+/// assert!(stratalog::Log::open(&dir).is_err());
+///
+/// let report = stratalog::salvage(&dir, &saved)?;
+/// assert!(report.missing.is_empty());
+/// let log = stratalog::Log::open(&saved)?;
+/// assert_eq!(log.snapshot().get(kept)?.payload(), b"kept");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn salvage(dir: impl AsRef<Path>, new_dir: impl AsRef<Path>) -> Result<SalvageReport> {
     let (from, into) = (FileStorage::new(dir.as_ref()), FileStorage::new(new_dir.as_ref()));
     salvage_with(&from, &into, |_| {})
