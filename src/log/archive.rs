@@ -106,7 +106,7 @@ impl Log {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn archive(&self, dir: impl AsRef<Path>) -> Result<ArchiveReport> {
-        self.archive_with(FileStorage::new(dir.as_ref()), |_| {})
+        self.archive_with(&FileStorage::new(dir.as_ref()), |_| {})
     }
 
     /// As [`archive`](Self::archive), to a storage of your own, or to a
@@ -118,7 +118,7 @@ impl Log {
     /// As [`archive`](Self::archive).
     pub fn archive_with(
         &self,
-        archive: impl Storage,
+        archive: &dyn Storage,
         mut progress: impl FnMut(&Progress),
     ) -> Result<ArchiveReport> {
         let appender = self.appender();
@@ -136,7 +136,7 @@ impl Log {
         let sealed = |it: &&Arc<Segment>| it.is_sealed() && it.end <= durable;
         let segments: Vec<_> = set.segments.iter().take_while(sealed).cloned().collect();
         drop(set);
-        let archiving = Archiving { log: self, _lock: prepare(&archive)?, archive: &archive };
+        let archiving = Archiving { log: self, _lock: prepare(archive)?, archive };
         archiving.run(segments, &mut progress)
     }
 }

@@ -249,7 +249,7 @@ impl Actor {
     /// What an archive holds is durable in the log, and what is restored from it is what was appended.
     fn archive(&mut self, log: &Log) -> Result<()> {
         let (archive, copy) = (FaultStorage::new(), FaultStorage::new());
-        let report = log.archive_with(archive.clone(), |_| {})?;
+        let report = log.archive_with(&archive, |_| {})?;
         assert!(report.end <= log.durable());
         if report.copied.is_empty() {
             return Ok(());

@@ -41,7 +41,7 @@ fn fill(log: &Log, segments: usize, random: &mut Random) {
 }
 
 fn archive(log: &Log, disk: &MemoryStorage) -> ArchiveReport {
-    log.archive_with(disk.clone(), |_| {}).unwrap()
+    log.archive_with(disk, |_| {}).unwrap()
 }
 
 fn restored(disk: &MemoryStorage, until: Option<Lsn>) -> MemoryStorage {
@@ -274,7 +274,7 @@ fn what_is_in_the_way_is_named_and_left_as_it_is() {
         let at = [30, 4100, offset(&image)][damage];
         image.get_mut(&names[1]).unwrap()[at] ^= 4;
         let damaged = MemoryStorage::from_image(image.clone());
-        let error = log.archive_with(damaged.clone(), |_| {}).unwrap_err();
+        let error = log.archive_with(&damaged, |_| {}).unwrap_err();
         assert!(matches!(error, Error::ArchiveConflict { .. }), "{error:?}");
         assert!(path_of(&error).ends_with(&names[1]));
         assert_eq!(damaged.image(), image);
@@ -283,7 +283,7 @@ fn what_is_in_the_way_is_named_and_left_as_it_is() {
     let of_a_log = MemoryStorage::new();
     drop(open(&of_a_log));
     let before = of_a_log.image();
-    let error = log.archive_with(of_a_log.clone(), |_| {}).unwrap_err();
+    let error = log.archive_with(&of_a_log, |_| {}).unwrap_err();
     assert!(path_of(&error).ends_with("control"));
     let error = restore_with(&disk, &of_a_log, None, |_| {}).unwrap_err();
     assert!(path_of(&error).ends_with("control"));
@@ -308,16 +308,16 @@ fn one_archiver_at_a_time() {
     let mut random = Random::new(seed("one at a time"));
     let (log, disk, _) = archived_log(&mut random);
     let mut told = 0;
-    log.archive_with(disk.clone(), |progress| {
+    log.archive_with(&disk, |progress| {
         told += 1;
         assert_eq!((progress.done, progress.bytes), (told, 0));
-        let second = log.archive_with(disk.clone(), |_| {});
+        let second = log.archive_with(&disk, |_| {});
         assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
     })
     .unwrap();
     assert_eq!(told, names(&disk).len());
     log.clone().close().unwrap();
-    assert!(matches!(log.archive_with(disk, |_| {}), Err(Error::Closed)));
+    assert!(matches!(log.archive_with(&disk, |_| {}), Err(Error::Closed)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::format::frames_start;
+use crate::format::{DROPPED_SUFFIX, frames_start};
 use crate::segment::set::SegmentSet;
 use crate::storage::{MemoryStorage, StorageFile};
 use crate::sync::Mutex;
@@ -86,7 +86,7 @@ fn archive_while(
         }
     };
     let archive = Hooked { disk: disk.clone(), hook: Mutex::new(Box::new(hook)) };
-    (log.archive_with(archive, |_| {}).unwrap(), disk)
+    (log.archive_with(&archive, |_| {}).unwrap(), disk)
 }
 
 /// The set, cut at `end` in the segment `index`.
@@ -136,7 +136,10 @@ fn a_dropped_segment_is_copied_from_its_new_name() {
     assert_eq!(report.copied.len(), 4);
     assert_eq!(disk.names().unwrap().len(), 5);
     let left = dropping.appender().disk.storage.names().unwrap();
-    assert!(!left.iter().any(|name| name.ends_with(".drop")), "unpinned when copied: {left:?}");
+    assert!(
+        !left.iter().any(|name| name.ends_with(DROPPED_SUFFIX)),
+        "unpinned when copied: {left:?}"
+    );
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn nothing_is_archived_that_is_not_durable() {
     for _ in 0..9 {
         log.append(&[7; 3000]).unwrap();
         let archive = MemoryStorage::new();
-        let report = log.archive_with(archive.clone(), |_| {}).unwrap();
+        let report = log.archive_with(&archive, |_| {}).unwrap();
         assert!(report.end <= log.durable());
         if report.copied.is_empty() {
             continue;

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use stratalog::format::archived;
+use stratalog::format::{TEMPORARY_SUFFIX, archived};
 use stratalog::storage::{Event, EventKind, Fault, FaultStorage};
 use stratalog::{Error, restore_with, salvage_with, verify_segment_with};
 
@@ -75,7 +75,7 @@ fn check_told(_: &FaultStorage, error: &Error) {
 fn whatever_fails_while_archiving_is_told_and_made_good_by_the_next_run() {
     let (log, _, expected) = small();
     let failed = sweep(
-        |disk| log.archive_with(disk.clone(), |_| {}).map(drop),
+        |disk| log.archive_with(disk, |_| {}).map(drop),
         |disk, error| {
             check_told(disk, error);
             for name in disk.visible().names().filter(|name| archived(name).is_some()) {
@@ -106,7 +106,8 @@ fn whatever_fails_while_restoring_or_salvaging_is_told_and_leaves_no_log() {
         let image = disk.visible();
         // Only the sync of the last rename can fail when all is there.
         assert!(
-            !image.names().any(|name| name.ends_with(".tmp")) || image.get("control").is_none()
+            !image.names().any(|name| name.ends_with(TEMPORARY_SUFFIX))
+                || image.get("control").is_none()
         );
         if image.get("control").is_none() {
             let mut existing = tiny();

@@ -1,6 +1,6 @@
 //! Power lost, and the process ended, at every event of archiving and restoring, twice in a row.
 
-use stratalog::format::archived;
+use stratalog::format::{TEMPORARY_SUFFIX, archived};
 use stratalog::storage::{FaultStorage, MemoryStorage};
 use stratalog::{Error, Log, restore_with, verify_segment_with};
 
@@ -14,7 +14,7 @@ pub(super) fn small() -> (Log, FaultStorage, Records) {
         log.roll().unwrap();
     }
     let disk = FaultStorage::without_directory();
-    let report = log.archive_with(disk.clone(), |_| {}).unwrap();
+    let report = log.archive_with(&disk, |_| {}).unwrap();
     assert_eq!(report.copied.len(), 5);
     let expected = records(&log);
     (log, disk, expected)
@@ -42,14 +42,14 @@ fn power_lost_while_archiving_leaves_whole_segments_only_and_the_next_run_the_re
                 verify_segment_with(&left, name).unwrap();
             }
             let begin = left.events();
-            log.archive_with(left.clone(), |_| {}).unwrap();
+            log.archive_with(&left, |_| {}).unwrap();
             // Once more, in the second run; and then what is left is durable.
             let again = begin + (event * 31 + seed) % (left.events() - begin + 1);
             let twice = FaultStorage::from_image(left.crash_at(again, seed));
-            log.archive_with(twice.clone(), |_| {}).unwrap();
+            log.archive_with(&twice, |_| {}).unwrap();
             for done in [left, twice] {
                 let durable = FaultStorage::from_image(done.crash(0));
-                assert!(!done.visible().names().any(|name| name.ends_with(".tmp")));
+                assert!(!done.visible().names().any(|name| name.ends_with(TEMPORARY_SUFFIX)));
                 let into = FaultStorage::new();
                 restore_with(&durable, &into, None, |_| {}).unwrap();
                 assert_eq!(records(&tiny().open_with(into).unwrap()), expected);
