@@ -49,8 +49,9 @@ pub(super) struct Finish {
 }
 
 impl<'a> Making<'a> {
-    /// Makes the directory if need be, and takes its lock.
-    pub(super) fn begin(storage: &'a dyn Storage) -> Result<Self> {
+    /// Makes the directory if need be, and takes its lock. `old` is the log whose segments the new one
+    /// will go on behind.
+    pub(super) fn begin(storage: &'a dyn Storage, old: Option<LogId>) -> Result<Self> {
         let failed = |source| Error::io(Op::OpenDirectory, storage.path(""), source);
         let names = match storage.names() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -78,7 +79,8 @@ impl<'a> Making<'a> {
             .create(UNFINISHED, CONTROL_FILE_BYTES)
             .map_err(|error| no_space_or_io(Op::Create, &storage.path(CONTROL_NAME), error))?;
         let control = Some(control);
-        let (id, bases, last) = (new_id(), Vec::new(), None);
+        let id = old.map_or_else(new_id, |old| new_id().restored_from(old));
+        let (bases, last) = (Vec::new(), None);
         let making = Self { storage, control, id, bases, last, is_log: false, _lock: lock };
         making.sync_directory()?;
         Ok(making)

@@ -104,7 +104,8 @@ pub fn restore_with(
         return Err(Error::NotALog { path: archive.path(""), found: NotALog::Nothing });
     }
     let chosen = histories.choose(archive, until)?;
-    let mut making = Making::begin(into)?;
+    let old = chosen.last().map(|last| last.outline.header.id);
+    let mut making = Making::begin(into, old)?;
     let head = chosen.first().map_or(0, |first| frames_start(first.outline.header.base));
     let mut report = RestoreReport {
         head: Lsn::new(head),

@@ -100,7 +100,7 @@ pub fn salvage_with(
 ) -> Result<SalvageReport> {
     let _lock = lock_source(from)?;
     let found = Salvageable::find(from)?;
-    let mut making = Making::begin(into)?;
+    let mut making = Making::begin(into, None)?;
     let mut saving = Saving {
         id: making.id(),
         previous: None,

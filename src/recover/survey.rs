@@ -121,8 +121,8 @@ impl Survey {
         Ok(())
     }
 
-    /// The id that the segment bears that was cut last: another one where the log was restored, and
-    /// nothing links to that segment yet.
+    /// The id that the segment bears that was cut last, where that is the log that this one was
+    /// restored from: nothing need link to that segment yet.
     fn cut_id(&self, storage: &dyn Storage) -> Result<Option<LogId>> {
         let cut = self.control.as_ref().and_then(|control| control.winner.state.cut);
         let Some(base) = cut.map(|cut| cut.segment).filter(|it| self.names.segments.contains(it))
@@ -130,7 +130,9 @@ impl Survey {
             return Ok(None);
         };
         let header = read_header(storage, base)?;
-        Ok(header.filter(|header| header.base == base).map(|header| header.id))
+        let own = self.control.as_ref().map(|control| control.winner.state.id);
+        let other = header.filter(|header| header.base == base).map(|header| header.id);
+        Ok(other.filter(|other| own.is_some_and(|own| own.is_restored_from(*other))))
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
