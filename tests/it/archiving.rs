@@ -360,6 +360,20 @@ fn write_in_place(path: &Path, bytes: &[u8]) {
     fs::OpenOptions::new().write(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
+/// Whether a sealed segment is as it was written, as the format tells.
+fn is_whole(file: &[u8]) -> bool {
+    use stratalog::format::{Salt, SegmentHeader, Stopped, Trailer, scan, summarize};
+    let Ok(header) = SegmentHeader::decode(&file[..4096]) else { return false };
+    let Ok((trailer, _)) = Trailer::decode(&file[file.len() - 4096..], &header.id, header.base)
+    else {
+        return false;
+    };
+    let (frames, start) = (&file[4096..(trailer.end - header.base) as usize], header.base + 4096);
+    let found = scan(frames, start, start, Some(trailer.end), Salt::new(&header.id));
+    found.stopped == Stopped::Complete
+        && summarize(frames, start).is_ok_and(|it| it.frames_crc == trailer.frames_crc)
+}
+
 #[test]
 fn every_kind_of_damage_to_an_archive_is_named() {
     let mut random = Random::new(seed("archive damage"));
@@ -377,9 +391,7 @@ fn every_kind_of_damage_to_an_archive_is_named() {
         for at in matters {
             let mut image = image.clone();
             image.get_mut(name).unwrap()[at] ^= 1 << random.below(8);
-            let unread = image.get(name).unwrap()[..] != disk.image().get(name).unwrap()[..]
-                && verify_segment_with(&MemoryStorage::from_image(image.clone()), name).is_ok();
-            if unread {
+            if is_whole(image.get(name).unwrap()) {
                 // The body of a padding.
                 restored(&MemoryStorage::from_image(image), None);
                 continue;

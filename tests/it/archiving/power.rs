@@ -26,7 +26,7 @@ fn power_lost_while_archiving_leaves_whole_segments_only_and_the_next_run_the_re
     let events = disk.events();
     let rounds = number("STRATALOG_ROUNDS").unwrap_or(1);
     for event in 0..=events {
-        for seed in 0..4 * rounds {
+        for seed in 0..20 * rounds {
             // Both a power cut and an end of the process, whose names are not durable yet.
             let left = if seed % 4 == 3 {
                 disk.restart_at(event)
@@ -85,7 +85,7 @@ fn power_lost_while_restoring_leaves_no_log_or_all_of_it() {
             }
         };
         for event in 0..=into.events() {
-            for seed in 0..4 * rounds {
+            for seed in 0..20 * rounds {
                 let left = if seed % 4 == 3 {
                     into.restart_at(event)
                 } else {
