@@ -143,7 +143,7 @@ fn a_restored_log_is_the_archived_one_and_goes_on_under_its_own_id() {
     assert_eq!(records(&copy), expected);
     let old = log.segments()[0].id;
     assert!(copy.segments().iter().all(|it| it.id == old));
-    // Nothing was appended: the old segments alone are opened again, also after a crash.
+    // The old segments alone are opened again, also after a crash.
     drop(copy);
     let copy = open(&MemoryStorage::from_image(into.image()));
     drop(copy);
@@ -279,7 +279,6 @@ fn what_is_in_the_way_is_named_and_left_as_it_is() {
         assert!(path_of(&error).ends_with(&names[1]));
         assert_eq!(damaged.image(), image);
     }
-    // Directories that hold something else.
     let of_a_log = MemoryStorage::new();
     drop(open(&of_a_log));
     let before = of_a_log.image();
@@ -486,7 +485,9 @@ fn archiving_beside_appends_copies_a_prefix() {
                 assert!(report.end <= log.durable());
             }
         });
-        appenders.into_iter().for_each(|appender| appender.join().unwrap());
+        for appender in appenders {
+            appender.join().unwrap();
+        }
         ended.store(true, std::sync::atomic::Ordering::Release);
     });
     log.roll().unwrap();

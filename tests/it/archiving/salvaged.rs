@@ -153,7 +153,7 @@ fn whatever_skipping_damage_still_reads_is_saved() {
         let (image, all) = damaged_later(round % 2 == 0);
         let mut damaged = image.clone();
         let names: Vec<_> = image.names().map(str::to_owned).collect();
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             let name = &names[random.below(names.len() as u64) as usize];
             let Some(bytes) = damaged.get_mut(name).filter(|bytes| !bytes.is_empty()) else {
                 continue;
