@@ -229,6 +229,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Something is in the way of what would be archived or restored: in the archive a file of the
+    /// same name that differs, or a second history of which links don't say which one goes on; where
+    /// a log is to be made, files that are there already. It was not touched.
+    ///
+    /// Name another directory, or move the file away; of two histories name a record of the one.
+    #[non_exhaustive]
+    ArchiveConflict {
+        /// The file.
+        path: PathBuf,
+    },
     /// A segment that the log needs is not there. Nothing was changed. Restore it from a copy.
     #[non_exhaustive]
     MissingSegment {
@@ -407,6 +417,9 @@ impl fmt::Display for Error {
             }
             Self::ForeignFile { path } => {
                 write!(f, "{}: expected only files of the log, found this one", OneLine(path))
+            }
+            Self::ArchiveConflict { path } => {
+                write!(f, "{}: expected nothing or the same, found something else", OneLine(path))
             }
             Self::MissingSegment { path, lsn } => {
                 write!(f, "{}: expected a segment that holds lsn {lsn}, found none", OneLine(path))

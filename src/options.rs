@@ -48,6 +48,21 @@ pub(crate) struct SealedFile {
     pub(crate) base: u64,
     pub(crate) bytes: u64,
     pub(crate) end: u64,
+    /// The log that wrote it.
+    pub(crate) id: [u8; 16],
+    /// What its trailer says, if that can be read.
+    pub(crate) summary: Option<SealedSummary>,
+}
+
+/// What the trailer says of a segment that was sealed.
+#[derive(Debug)]
+pub(crate) struct SealedSummary {
+    pub(crate) records: u64,
+    pub(crate) first: Option<u64>,
+    pub(crate) last: Option<u64>,
+    pub(crate) frames_crc: u32,
+    pub(crate) previous_checksum: u32,
+    pub(crate) checksum: u32,
 }
 
 /// Code of the caller's that is told of each segment that was sealed.

@@ -24,7 +24,7 @@ use crate::error::{Error, Op, Result};
 use crate::format::{CutMark, Summary, frames_start, segment_name};
 use crate::lsn::Lsn;
 use crate::protocol::{Failed, Medium, Protocol};
-use crate::segment::seal::{previous_checksum, seal, summary_to, trailer_of, write_trailer};
+use crate::segment::seal::{seal, summary_to, trailer_of, write_trailer};
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
 use crate::storage::Access;
@@ -103,13 +103,13 @@ impl Disk {
             state.next_base = state.next_base.max(fresh);
             state.durable_end = frames_start(fresh);
         })?;
-        let kept_end = segment.ending(*end);
+        let cut = segment.ending(*end);
         let mut dropped = Vec::new();
         self.segments.change(|set| {
             let at = set.segments.partition_point(|it| it.base < segment.base);
             let (stay, go) = set.segments.split_at(at);
             dropped.extend(go.iter().skip(1).cloned());
-            let segments = stay.iter().cloned().chain([kept_end]).collect();
+            let segments = stay.iter().cloned().chain([Arc::clone(&cut)]).collect();
             SegmentSet { head: set.head, segments }
         });
         *self.writer.lock() = Writer::default();
@@ -127,8 +127,8 @@ impl Disk {
         self.storage
             .sync_directory()
             .map_err(|error| Error::io(Op::SyncDirectory, self.storage.path(""), error))?;
-        upkeep.last_checksum = self.seal_cut(kept, previous)?;
-        sealed.extend(self.segments.load().at_base(segment.base).map(Arc::clone));
+        upkeep.last_checksum = self.seal_cut(&cut, &kept.summary, previous)?;
+        sealed.push(cut);
         Ok(Done { range: *end..frames_start(fresh), sealed })
     }
 
@@ -137,7 +137,8 @@ impl Disk {
     fn seal_before(&self, upkeep: &mut Upkeep, kept: &Segment) -> Result<(u32, Vec<Arc<Segment>>)> {
         let mut sealed = Vec::new();
         if kept.is_sealed() {
-            return Ok((previous_checksum(&*self.storage, kept), sealed));
+            let summary = kept.summary(&*self.storage);
+            return Ok((summary.map_or(0, |(trailer, _)| trailer.previous_checksum), sealed));
         }
         let set = self.segments.load();
         let before = set.segments.iter().filter(|it| it.base < kept.base && !it.is_sealed());
@@ -150,8 +151,7 @@ impl Disk {
     }
 
     /// Writes the trailer of the segment that was cut, over its old one if it had one.
-    fn seal_cut(&self, kept: &Kept, previous: u32) -> Result<u32> {
-        let Kept { segment, end, summary } = kept;
+    fn seal_cut(&self, segment: &Segment, summary: &Summary, previous: u32) -> Result<u32> {
         let file = match segment.file() {
             Some(file) => file,
             None => self
@@ -159,7 +159,7 @@ impl Disk {
                 .open(&segment.name(), Access::ReadWrite)
                 .map_err(|error| Error::io(Op::Open, self.storage.path(&segment.name()), error))?,
         };
-        let trailer = trailer_of(summary, *end, previous);
+        let trailer = trailer_of(summary, segment.end, previous);
         let checksum = write_trailer(&*self.storage, &*file, segment, &trailer)?;
         segment.close();
         Ok(checksum)

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::append::disk::Disk;
 use crate::error::Result;
-use crate::format::{ControlState, LINK_FRAME_BYTES, frames_start};
-use crate::options::{SealHook, SealedFile};
+use crate::format::{ControlState, LINK_FRAME_BYTES, Trailer, frames_start};
+use crate::options::{SealHook, SealedFile, SealedSummary};
 use crate::protocol::{Failed, Protocol};
 use crate::segment::seal::seal;
 use crate::segment::segment::Segment;
@@ -71,8 +71,13 @@ impl Disk {
     pub(crate) fn tell_sealed(&self, sealed: &[Arc<Segment>]) {
         let Some(SealHook(hook)) = &self.on_seal else { return };
         for segment in sealed {
-            let Segment { base, bytes, end, .. } = **segment;
-            let file = SealedFile { path: self.storage.path(&segment.name()), base, bytes, end };
+            let Segment { base, bytes, end, id, .. } = **segment;
+            let path = self.storage.path(&segment.name());
+            let summary = segment.summary(&*self.storage).map(|(trailer, checksum)| {
+                let Trailer { records, first, last, frames_crc, previous_checksum, .. } = trailer;
+                SealedSummary { records, first, last, frames_crc, previous_checksum, checksum }
+            });
+            let file = SealedFile { path, base, bytes, end, id: id.bytes(), summary };
             // A panic of the hook's has told of itself, and is nobody else's matter.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(file)));
         }

@@ -74,6 +74,12 @@ impl Log {
         self.cut(lsn, |record| record.lsn()).map(drop)
     }
 
+    /// How often it was cut since it was opened.
+    #[cfg(test)]
+    pub(crate) fn cuts(&self) -> u64 {
+        self.appender().protocol.cuts()
+    }
+
     /// Cuts the log at an end of the record at `lsn`. Returns the range that is gone, if any.
     pub(crate) fn cut(
         &self,

@@ -4,17 +4,23 @@
 //! lives and none was closed; the lock says so to everyone else.
 
 mod app_state;
+mod archive;
 mod asynchronous;
 mod close;
 mod cut;
+mod histories;
 mod hold;
+mod image;
 mod info;
 #[cfg(test)]
 mod interpreted;
 mod maintenance;
+mod making;
 mod on_seal;
 mod open;
 mod reader;
+mod restore;
+mod salvage;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -32,10 +38,14 @@ use crate::protocol::{State, Stopped};
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
 
+pub use archive::{ArchiveReport, Progress};
 pub use asynchronous::DurableAt;
 pub use hold::{Hold, HoldInfo};
-pub use info::{SegmentInfo, SegmentState};
+pub use image::{verify_segment, verify_segment_with};
+pub use info::{SegmentInfo, SegmentSeal, SegmentState};
 pub use reader::{LogReader, ReaderFollower};
+pub use restore::{RestoreReport, restore, restore_with};
+pub use salvage::{SalvageReport, salvage, salvage_with};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.

@@ -55,7 +55,8 @@ impl Options {
         let recovered = recover(&storage, self)?;
         // For readers to lock, who make nothing. Without it they map nothing, that is all.
         let _ = storage.create(READERS_NAME, 0);
-        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id);
+        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id)
+            .restored_from(recovered.earlier);
         if let Some(active) = &recovered.start.active {
             protocol.attach(Extent {
                 base: active.base,

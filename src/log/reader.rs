@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::info::{SegmentInfo, SegmentState};
+use super::info::{SegmentInfo, SegmentSeal, SegmentState};
 use crate::error::{Error, NotALog, Op, Result};
 use crate::format::segment_name;
 use crate::lsn::Lsn;
@@ -212,17 +212,20 @@ impl LogReader {
     /// All segment files that were read from at the last look, ascending by address.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let current = self.current();
-        let info = |segment: &Arc<crate::segment::segment::Segment>| SegmentInfo {
-            path: self.shared.storage.path(&segment_name(segment.base)),
-            state: if current.is_active(segment) {
-                SegmentState::Active
-            } else {
-                SegmentState::Sealed
-            },
-            base: segment.base,
-            bytes: segment.bytes,
-            start: Lsn::new(segment.start()),
-            end: Lsn::new(segment.end.min(current.end)),
+        let storage = &self.shared.storage;
+        let info = |segment: &Arc<crate::segment::segment::Segment>| {
+            let active = current.is_active(segment);
+            let summary = (!active).then(|| segment.summary(storage)).flatten();
+            SegmentInfo {
+                path: storage.path(&segment_name(segment.base)),
+                state: if active { SegmentState::Active } else { SegmentState::Sealed },
+                base: segment.base,
+                bytes: segment.bytes,
+                start: Lsn::new(segment.start()),
+                end: Lsn::new(segment.end.min(current.end)),
+                id: segment.id,
+                seal: summary.map(|(trailer, checksum)| SegmentSeal::new(&trailer, checksum)),
+            }
         };
         current.set.segments.iter().map(info).collect()
     }

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering, yield_now};
 /// The ranges that were cut away since the log was opened.
 #[derive(Debug)]
 pub(super) struct Cuts {
-    /// How many there are; most logs have none. Written under the lock, before the watermarks are
+    /// How many there were; most logs have none. Written under the lock, before the watermarks are
     /// raised.
     count: AtomicU64,
     /// Where the log ended, and where it went on.
@@ -41,12 +41,19 @@ impl Cuts {
             && self.ranges.lock().iter().any(|(end, fresh)| *end < target && target < *fresh)
     }
 
+    /// How many there were.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     fn push(&self, end: u64, fresh: u64) {
         let mut ranges = self.ranges.lock();
         // A range within a later one says nothing more.
         ranges.retain(|(earlier, _)| *earlier < end);
         ranges.push((end, fresh));
-        self.count.store(ranges.len() as u64, Ordering::Relaxed);
+        // Written under the lock only.
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 

@@ -121,6 +121,9 @@ pub(crate) struct Protocol {
     ring: Ring,
     salt: Salt,
     id: LogId,
+    /// What earlier logs than this one, from which it was restored, have written: their ids, each with
+    /// the base of its last segment. Ascending.
+    earlier: Box<[(u64, LogId)]>,
     commit_lead: Padded<Lead>,
     commit_waiters: Waiters,
     sync_lead: Padded<Lead>,
@@ -141,11 +144,35 @@ impl Protocol {
             ring: Ring::new(ring_bytes),
             salt: Salt::new(&id),
             id,
+            earlier: Box::default(),
             commit_lead: Padded(Lead::new()),
             commit_waiters: Waiters::new(),
             sync_lead: Padded(Lead::new()),
             sync_waiters: Waiters::new(),
         }
+    }
+
+    /// The same for a log that was restored from other logs: their ids, each with the base of the last
+    /// segment that it wrote, ascending. A link names the id of the segment that it follows.
+    pub(crate) fn restored_from(self, earlier: Vec<(u64, LogId)>) -> Self {
+        Self { earlier: earlier.into(), ..self }
+    }
+
+    pub(crate) fn id(&self) -> LogId {
+        self.id
+    }
+
+    /// The id of the log that wrote the segment at `base`.
+    fn id_of(&self, base: u64) -> LogId {
+        let earlier = self.earlier.iter().find(|(last, _)| base <= *last);
+        earlier.map_or(self.id, |(_, id)| *id)
+    }
+
+    /// How often the log was cut.
+    #[cfg(test)]
+    #[cfg(not(stratalog_loom))]
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.count()
     }
 
     pub(crate) fn tail(&self) -> u64 {

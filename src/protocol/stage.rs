@@ -155,9 +155,10 @@ impl Protocol {
                 self.published(medium, at + FRAME_HEADER_BYTES)
             }
             Claim::Link { at, previous_base, previous_end } => {
+                let previous_id = self.id_of(previous_base);
                 let link = match previous_base {
                     NO_SEGMENT => Link::FIRST,
-                    _ => Link { previous_base, previous_end, previous_id: self.id },
+                    _ => Link { previous_base, previous_end, previous_id },
                 };
                 let payload = link.encode();
                 let part = Part { payload: &payload, len: 32, crc: payload_crc(&payload) };

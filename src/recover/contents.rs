@@ -21,7 +21,7 @@ pub(crate) enum Contents {
 }
 
 /// The directory that a file system keeps at its root.
-pub(super) const LOST_AND_FOUND: &str = "lost+found";
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
 /// Tells what a directory with these names holds.
 pub(crate) fn contents(storage: &dyn Storage, names: &[String]) -> Result<Contents> {

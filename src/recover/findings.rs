@@ -29,6 +29,15 @@ impl Findings {
     /// Reads what has to be read. Where the policy is to skip damage, looks on behind it.
     pub(super) fn collect(bytes: &mut Bytes<'_>, policy: RecoveryPolicy) -> Result<Self> {
         let survey = Survey::take(bytes.storage)?;
+        Self::examine(bytes, survey, policy)
+    }
+
+    /// The same for what was surveyed already.
+    pub(super) fn examine(
+        bytes: &mut Bytes<'_>,
+        survey: Survey,
+        policy: RecoveryPolicy,
+    ) -> Result<Self> {
         let winner = survey.control.as_ref().map(|control| control.winner.clone());
         Self::follow(bytes, survey, winner, policy == RecoveryPolicy::SkipCorrupt)
     }

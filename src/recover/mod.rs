@@ -25,6 +25,7 @@ mod plan;
 mod proof;
 mod repair;
 pub(crate) mod report;
+mod salvage;
 mod survey;
 mod view;
 
@@ -43,8 +44,10 @@ use crate::segment::supply::Start;
 use crate::storage::Storage;
 
 pub(crate) use advance::Advance;
-pub(crate) use contents::{Contents, contents};
+pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
+pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
+pub(crate) use salvage::{Salvageable, Stretch};
 pub(crate) use view::{Shown, View};
 
 /// A log that can be appended to.
@@ -53,6 +56,8 @@ pub(crate) struct Recovered {
     /// Both slots say that the log is not closed.
     pub(crate) control: Control,
     pub(crate) id: LogId,
+    /// The logs from which this one was restored: each with the base of its last segment.
+    pub(crate) earlier: Vec<(u64, LogId)>,
     /// The first address that is kept.
     pub(crate) head: u64,
     /// All segments that hold kept frames, and the last one in any case, ascending. The active one is the last, if there is one;

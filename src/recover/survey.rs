@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind,
-    LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
+    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, ControlState, Defect, FileKind, FrameHeader,
+    Kind, LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
     Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
 };
 use crate::lsn::Lsn;
@@ -89,6 +89,45 @@ impl Survey {
     fn take_segments(&mut self, storage: &dyn Storage, id: LogId) -> Result<()> {
         // Newest first: a link names the id of the segment before it.
         let mut ids = vec![id];
+        ids.extend(self.cut_id(storage)?);
+        self.read_files(storage, ids)
+    }
+
+    /// Reads the segments of a log whose control file is lost, and makes up what that would say of
+    /// them. Does nothing if no header is left.
+    pub(super) fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
+        let mut newest = None;
+        for base in self.names.segments.iter().rev() {
+            let header = read_header(storage, *base)?;
+            if let Some(header) = header.filter(|header| header.base == *base) {
+                newest = Some(header);
+                break;
+            }
+        }
+        let (Some(newest), Some(first)) = (newest, self.names.segments.first()) else {
+            return Ok(());
+        };
+        let name = segment_name(newest.base);
+        let file = storage
+            .open(&name, Access::Read)
+            .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
+        let last = self.names.segments.last().copied().unwrap_or(newest.base);
+        let state = ControlState {
+            id: newest.id,
+            head: frames_start(*first),
+            next_base: last.max(newest.base + newest.segment_bytes),
+            newest: Some(last),
+            durable_end: frames_start(*first),
+            cut: None,
+            clean: false,
+            app_state: Vec::new(),
+        };
+        let winner = Winner { slot: 0, sequence: 0, state, both_valid: false };
+        self.control = Some(ControlFile { file, winner });
+        self.read_files(storage, vec![newest.id])
+    }
+
+    fn read_files(&mut self, storage: &dyn Storage, mut ids: Vec<LogId>) -> Result<()> {
         for base in self.names.segments.iter().rev() {
             match read_segment(storage, *base, &ids)? {
                 Ok(file) => {
@@ -100,11 +139,27 @@ impl Survey {
                     }
                     self.files.push(file);
                 }
-                Err(stranger) => self.stranger = self.stranger.take().or(Some(stranger)),
+                Err(stranger) => {
+                    self.stranger.get_or_insert(stranger);
+                }
             }
         }
         self.files.reverse();
         Ok(())
+    }
+
+    /// The id that the segment bears that was cut last, where that is the log that this one was
+    /// restored from: nothing need link to that segment yet.
+    fn cut_id(&self, storage: &dyn Storage) -> Result<Option<LogId>> {
+        let cut = self.control.as_ref().and_then(|control| control.winner.state.cut);
+        let Some(base) = cut.map(|cut| cut.segment).filter(|it| self.names.segments.contains(it))
+        else {
+            return Ok(None);
+        };
+        let header = read_header(storage, base)?;
+        let own = self.control.as_ref().map(|control| control.winner.state.id);
+        let other = header.filter(|header| header.base == base).map(|header| header.id);
+        Ok(other.filter(|other| own.is_some_and(|own| own.is_restored_from(*other))))
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
@@ -198,6 +253,22 @@ fn newest_id(storage: &dyn Storage, bases: &[u64]) -> Result<Option<LogId>> {
 
 fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
     Error::UnsupportedFormat { path: storage.path(name), found, supported: VERSION }
+}
+
+/// The header of a segment, if it has a valid one.
+fn read_header(storage: &dyn Storage, base: u64) -> Result<Option<SegmentHeader>> {
+    let name = segment_name(base);
+    let error = |op| {
+        let path = storage.path(&name);
+        move |source| Error::io(op, path, source)
+    };
+    let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+    let mut block = [0; BLOCK_LEN];
+    if file.size().map_err(error(Op::Read))? < BLOCK_BYTES {
+        return Ok(None);
+    }
+    read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+    Ok(SegmentHeader::decode(&block).ok())
 }
 
 /// What is known of a segment before it is decided whether it belongs to this log.

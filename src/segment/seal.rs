@@ -5,13 +5,12 @@
 //! earlier segments, to have been durable.
 
 use crate::error::{Corruption, Error, Op, Result};
-use crate::format::layout::BLOCK_LEN;
 use crate::format::{
     BLOCK_BYTES, DefectAt, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
 };
 use crate::lsn::Lsn;
 use crate::segment::segment::Segment;
-use crate::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
+use crate::storage::{Storage, StorageFile, write_all_at};
 
 /// The rest of a segment is given back to the file system from this size on.
 const DISCARD_BYTES: u64 = 64 << 10;
@@ -64,18 +63,6 @@ pub(crate) fn summary_to(storage: &dyn Storage, segment: &Segment, end: u64) -> 
     })
 }
 
-/// What the trailer of a sealed segment names as the one before it; 0 if it has none that is right.
-pub(crate) fn previous_checksum(storage: &dyn Storage, segment: &Segment) -> u32 {
-    let read = || {
-        let file = storage.open(&segment.name(), Access::Read).ok()?;
-        let mut block = vec![0; BLOCK_LEN];
-        read_exact_at(&*file, &mut block, segment.bytes - BLOCK_BYTES).ok()?;
-        let (trailer, _) = Trailer::decode(&block, &segment.id, segment.base).ok()?;
-        Some(trailer.previous_checksum)
-    };
-    read().unwrap_or(0)
-}
-
 /// The trailer of frames that end at `end`.
 pub(crate) fn trailer_of(summary: &Summary, end: u64, previous_checksum: u32) -> Trailer {
     let Summary { records, first, last, frames_crc } = *summary;
@@ -95,6 +82,7 @@ pub(crate) fn write_trailer(
     write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
         .map_err(|error| Error::io(Op::Write, storage.path(&segment.name()), error))?;
     file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name()), error))?;
+    segment.note_summary(*trailer, checksum);
     Ok(checksum)
 }
 

@@ -11,7 +11,10 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::{Error, Op, Result};
-use crate::format::{DROPPED_SUFFIX, LogId, frames_end, frames_start, segment_name};
+use crate::format::layout::BLOCK_LEN;
+use crate::format::{
+    BLOCK_BYTES, DROPPED_SUFFIX, LogId, Trailer, frames_end, frames_start, segment_name,
+};
 use crate::storage::{Access, Region, Storage, StorageFile, read_exact_at};
 use crate::sync::Mutex;
 
@@ -24,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) end: u64,
     /// The log that wrote it: another one where this log was restored from an archive of that.
     pub(crate) id: LogId,
+    /// What its trailer says, and the trailer's checksum, once it was written or read.
+    summary: OnceLock<(Trailer, u32)>,
     /// Shared by what a cut makes of a segment: both have the same file.
     file: Arc<File>,
 }
@@ -64,13 +69,14 @@ impl Segment {
             checked: Mutex::new(Vec::new()),
             dropped: OnceLock::new(),
         });
-        Arc::new(Self { base, bytes, end, id, file })
+        Arc::new(Self { base, bytes, end, id, summary: OnceLock::new(), file })
     }
 
     /// The same file, with its frames ending at `end`.
     pub(crate) fn ending(&self, end: u64) -> Arc<Self> {
         let Self { base, bytes, id, .. } = *self;
-        Arc::new(Self { base, bytes, end, id, file: Arc::clone(&self.file) })
+        let summary = OnceLock::new();
+        Arc::new(Self { base, bytes, end, id, summary, file: Arc::clone(&self.file) })
     }
 
     /// The name of its file, unless it is dropped.
@@ -157,6 +163,30 @@ impl Segment {
         Region::copied(end - self.base, |buffer| read_exact_at(&*file, buffer, 0))
             .map(Arc::new)
             .map_err(|error| Error::io(Op::Read, storage.path(&self.name()), error))
+    }
+
+    /// The file, opened for reading unless the descriptor that writes it is open still.
+    pub(crate) fn reader(&self, storage: &dyn Storage) -> Result<Arc<dyn StorageFile>> {
+        let place = self.file.place.lock();
+        self.open(storage, &place.name)
+    }
+
+    /// Notes the trailer that was written, and its checksum.
+    pub(crate) fn note_summary(&self, trailer: Trailer, checksum: u32) {
+        let _ = self.summary.set((trailer, checksum));
+    }
+
+    /// What the trailer of a sealed segment says, and its checksum: read at the first call if it was
+    /// not written by this process. `None` where there is none that names this end.
+    pub(crate) fn summary(&self, storage: &dyn Storage) -> Option<(Trailer, u32)> {
+        if let Some(known) = self.summary.get() {
+            return Some(*known);
+        }
+        let mut block = [0; BLOCK_LEN];
+        let file = self.reader(storage).ok()?;
+        read_exact_at(&*file, &mut block, self.bytes.checked_sub(BLOCK_BYTES)?).ok()?;
+        let found = Trailer::decode(&block, &self.id, self.base).ok()?;
+        (found.0.end == self.end).then(|| *self.summary.get_or_init(|| found))
     }
 
     /// The offsets in the file of a range of addresses.

@@ -10,7 +10,7 @@ use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
 use crate::random::Random;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{nap, quietly};
-use crate::{Error, Hold, Log, Lsn, Result};
+use crate::{Error, Hold, Log, Lsn, Options, Result, restore_with};
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -26,6 +26,8 @@ pub(super) enum Operation {
     SyncTo,
     Roll,
     Read,
+    /// Archives to a disk of its own and makes a log of that.
+    Archive,
     /// Looks at the watermarks.
     Look,
     /// Drops what lies before a place that the thread knows of: the number says which.
@@ -59,6 +61,7 @@ impl Operation {
             89..94 => Self::Truncate(random.next()),
             94..96 => Self::State(usize::try_from(random.below(1025)).unwrap_or(0)),
             96..97 => Self::Hold,
+            97 => Self::Archive,
             _ => Self::Nap,
         }
     }
@@ -195,6 +198,7 @@ impl Actor {
                 self.read(log);
                 Ok(())
             }
+            Operation::Archive => self.archive(log),
             Operation::Look => {
                 self.look(log);
                 Ok(())
@@ -284,6 +288,29 @@ impl Actor {
             })
             .take(size)
             .collect()
+    }
+
+    /// What an archive holds is durable in the log, and what is restored from it is what was appended.
+    fn archive(&mut self, log: &Log) -> Result<()> {
+        let (archive, copy) = (FaultStorage::new(), FaultStorage::new());
+        let cuts = log.cuts();
+        let report = log.archive_with(&archive, |_| {})?;
+        if report.copied.is_empty() {
+            return Ok(());
+        }
+        self.notes.push(Note::Durable { told: self.now(), below: report.end.get() });
+        restore_with(&archive, &copy, None, |_| {})?;
+        let restored = Options::new().background(false).open_with(copy)?;
+        let (head, held) = read(log);
+        if log.cuts() != cuts {
+            return Ok(());
+        }
+        let end = report.end.get();
+        let held: Records = held.into_iter().filter(|(at, _)| *at < end).collect();
+        let (_, restored) = read(&restored);
+        let restored: Records = restored.into_iter().filter(|(at, _)| *at >= head).collect();
+        assert!(restored == held, "an archive and its log differ");
+        Ok(())
     }
 
     fn look(&mut self, log: &Log) {

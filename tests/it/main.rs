@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod adapters;
 #[cfg(test)]
+mod archiving;
+#[cfg(test)]
 mod asynchronous;
 #[cfg(test)]
 mod bad_input;
