@@ -413,7 +413,7 @@ impl std::error::Error for Limit {}
 /// Whether it is the limit that leaves no room, and not the disk.
 pub(crate) fn is_limit(error: &Error) -> bool {
     let Error::NoSpace { source, .. } = error else { return false };
-    source.get_ref().is_some_and(|inner| inner.is::<Limit>())
+    source.get_ref().and_then(|inner| inner.downcast_ref::<Limit>()).is_some()
 }
 
 /// For whom a segment is made.
