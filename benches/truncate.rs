@@ -39,8 +39,9 @@ fn append_until(log: &Log, done: &AtomicBool) -> Vec<Duration> {
 }
 
 fn show(what: &str, latencies: &[Duration]) {
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
-    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| at(share));
+    // Of a thousand.
+    let at = |share: usize| latencies.get((latencies.len().max(1) - 1) * share / 1000).copied();
+    let [p50, p99, p999, max] = [500, 990, 999, 1000].map(|share| at(share).unwrap_or_default());
     println!(
         "{what}: {} appends, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, max {max:?}",
         latencies.len()
