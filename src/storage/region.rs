@@ -192,7 +192,10 @@ impl fmt::Debug for Region {
             Memory::Shared(_) => "shared",
             Memory::Private(_) => "private",
         };
-        f.debug_struct("Region").field("kind", &kind).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Region")
+            .field("kind", &kind)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
