@@ -51,10 +51,12 @@ impl Options {
 
     fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<Log> {
         self.validate()?;
-        let lock = lock_log(&*storage, self)?;
+        let (lock, has_readers) = lock_log(&*storage, self)?;
         let recovered = recover(&storage, self)?;
         // For readers to lock, who make nothing. Without it they map nothing, that is all.
-        let _ = storage.create(READERS_NAME, 0);
+        if !has_readers {
+            let _ = storage.create(READERS_NAME, 0);
+        }
         let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id)
             .restored_from(recovered.earlier);
         if let Some(active) = &recovered.start.active {
@@ -82,8 +84,9 @@ impl Options {
     }
 }
 
-/// Makes the directory if need be, and takes the lock of the log in it.
-fn lock_log(storage: &dyn Storage, options: &Options) -> Result<Box<dyn StorageLock>> {
+/// Makes the directory if need be, and takes the lock of the log in it. Also says whether there is the
+/// file that readers lock.
+fn lock_log(storage: &dyn Storage, options: &Options) -> Result<(Box<dyn StorageLock>, bool)> {
     let path = || storage.path("");
     let not_a_log = |found| Error::NotALog { path: path(), found };
     let names = match storage.names() {
@@ -111,7 +114,7 @@ fn lock_log(storage: &dyn Storage, options: &Options) -> Result<Box<dyn StorageL
     }
     let path = storage.path(LOCK_NAME);
     match storage.lock(LOCK_NAME, LockKind::Exclusive) {
-        Ok(Some(lock)) => Ok(lock),
+        Ok(Some(lock)) => Ok((lock, names.iter().any(|name| name == READERS_NAME))),
         Ok(None) => Err(Error::Locked { path }),
         Err(error) => Err(Error::io(Op::Lock, path, error)),
     }

@@ -158,22 +158,7 @@ impl Actor {
             Operation::AppendBuffered(size) => {
                 self.append_unpromised(&[*size], |payloads| log.append_buffered(&payloads[0]))
             }
-            Operation::AppendDurable(size) => {
-                let mut was_cut = false;
-                self.append(&[*size], |payloads| match log.append_durable(&payloads[0]) {
-                    Err(Error::Cut { lsn }) => {
-                        was_cut = true;
-                        Ok(lsn)
-                    }
-                    appended => appended,
-                })?;
-                if was_cut {
-                    return Ok(());
-                }
-                let (told, below) = (self.now(), self.last.unwrap().get() + 1);
-                self.notes.push(Note::Durable { told, below });
-                Ok(())
-            }
+            Operation::AppendDurable(size) => self.append_durable(log, *size),
             Operation::Batch(sizes) => {
                 self.append(sizes, |payloads| Ok(log.append_batch(payloads)?.start))
             }
@@ -236,6 +221,22 @@ impl Actor {
             Err(error) => return Err(error),
         };
         self.notes.push(Note::Durable { told: self.now(), below });
+        Ok(())
+    }
+
+    fn append_durable(&mut self, log: &Log, size: usize) -> Result<()> {
+        let mut was_cut = false;
+        self.append(&[size], |payloads| match log.append_durable(&payloads[0]) {
+            Err(Error::Cut { lsn }) => {
+                was_cut = true;
+                Ok(lsn)
+            }
+            appended => appended,
+        })?;
+        if !was_cut {
+            let (told, below) = (self.now(), self.last.unwrap().get() + 1);
+            self.notes.push(Note::Durable { told, below });
+        }
         Ok(())
     }
 

@@ -118,6 +118,8 @@ struct Model<'a> {
     kept: Records,
     /// What may be there or not, each group wholly.
     pending: Vec<Records>,
+    /// What is kept instead once the log is shortened, which was being done.
+    shortened: Option<Records>,
     /// All that was ever returned or read.
     ever: BTreeMap<Lsn, Vec<u8>>,
     /// How many payloads were made; each says which one it is.
@@ -134,6 +136,7 @@ impl<'a> Model<'a> {
             log: None,
             kept: Vec::new(),
             pending: Vec::new(),
+            shortened: None,
             ever: BTreeMap::new(),
             made: 0,
             reached: Reached::new(),
@@ -209,6 +212,10 @@ impl<'a> Model<'a> {
         if !group.is_empty() {
             self.pending.push(group);
         }
+        if let Some(kept) = self.shortened.take() {
+            self.kept = kept;
+            self.pending.clear();
+        }
         if committed {
             self.kept.extend(self.pending.drain(..).flatten());
         }
@@ -276,6 +283,9 @@ impl<'a> Model<'a> {
                 self.compare();
                 (Vec::new(), false)
             }
+            17 => self.shorten(&log, "truncate_after"),
+            18 => self.shorten(&log, "truncate_from"),
+            19 => self.shorten(&log, "truncate_before"),
             // Free. Until they are taken, appends are what is done most.
             free => self.operate(free % 8),
         }
@@ -324,7 +334,36 @@ impl<'a> Model<'a> {
     fn sync_to(&mut self, log: &Log) -> (Records, bool) {
         let any = self.ever.keys().rev().nth(self.input.below(50)).copied();
         let (lsn, tail) = (any.unwrap_or_default(), log.tail());
-        assert!(log.sync_to(lsn).unwrap() >= tail.min(Lsn::new(lsn.get() + 1)));
+        match log.sync_to(lsn) {
+            Ok(reached) => assert!(reached >= tail.min(Lsn::new(lsn.get() + 1))),
+            Err(Error::Cut { lsn: cut, .. }) => {
+                let mut there = self.kept.iter().chain(self.pending.iter().flatten());
+                assert!(cut == lsn && there.all(|(at, _)| *at != lsn), "{lsn} is there");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        (Vec::new(), false)
+    }
+
+    /// Drops what lies before a record, or behind it.
+    fn shorten(&mut self, log: &Log, how: &'static str) -> (Records, bool) {
+        log.sync().unwrap();
+        let all: Records = self.kept.iter().chain(self.pending.iter().flatten()).cloned().collect();
+        if all.is_empty() {
+            return (Vec::new(), true);
+        }
+        let chosen = all.len() - 1 - self.input.below(9).min(all.len() - 1);
+        let lsn = all[chosen].0;
+        let kept = match how {
+            "truncate_after" => log.truncate_after(lsn).map(|()| &all[..=chosen]),
+            "truncate_from" => log.truncate_from(lsn).map(|()| &all[..chosen]),
+            _ => log.truncate_before(lsn).map(|head| {
+                assert_eq!(head, lsn);
+                &all[chosen..]
+            }),
+        };
+        self.shortened = Some(kept.unwrap().to_vec());
+        self.reached.insert(how);
         (Vec::new(), false)
     }
 
@@ -358,6 +397,11 @@ impl<'a> Model<'a> {
         let ordered = [log.head(), log.durable(), log.committed(), log.tail()];
         assert!(log.stats().maintained || ordered.is_sorted(), "watermarks: {ordered:?}");
         let seen = read(log);
+        if self.shortened.take().is_some_and(|shortened| shortened == seen) {
+            self.pending.clear();
+            self.kept = seen;
+            return;
+        }
         self.check_kept(&seen);
         let mut rest = &seen[self.kept.len()..];
         let mut groups = std::mem::take(&mut self.pending).into_iter();
