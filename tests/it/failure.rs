@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use stratalog::storage::MemoryStorage;
@@ -108,7 +108,8 @@ type Applies = fn(&Event) -> bool;
 /// Fails every call that makes a segment known, but not before all other threads wait for it.
 #[derive(Debug, Default)]
 struct Awaited {
-    fails: OnceLock<(Log, Applies)>,
+    /// It holds the log, which holds this: to be taken out in the end.
+    fails: Mutex<Option<(Log, Applies)>>,
     failed: AtomicU64,
 }
 
@@ -116,7 +117,8 @@ const APPENDERS: u64 = 8;
 
 impl Watch for Awaited {
     fn before(&self, event: &Event) -> Verdict {
-        match self.fails.get() {
+        let fails = self.fails.lock().unwrap().clone();
+        match fails {
             Some((log, applies)) if applies(event) => {
                 while log.stats().segment_misses < APPENDERS {
                     thread::yield_now();
@@ -133,12 +135,14 @@ fn appenders_meet_a_failing(applies: Applies) {
     let watch = Arc::new(Awaited::default());
     let log = tiny().open_with(Tap::new(MemoryStorage::new(), watch.clone())).unwrap();
     log.append(b"first").unwrap();
-    watch.fails.set((log.clone(), applies)).unwrap();
+    *watch.fails.lock().unwrap() = Some((log.clone(), applies));
     thread::scope(|scope| {
         for _ in 0..APPENDERS {
             scope.spawn(|| while log.append(&[1; 700]).is_ok() {});
         }
     });
+    let held = watch.fails.lock().unwrap().take();
+    drop(held);
     assert_eq!(watch.failed.load(Ordering::Relaxed), 1, "what failed was tried again");
 }
 
