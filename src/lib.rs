@@ -90,7 +90,7 @@ mod simulation;
 
 pub use error::{Corruption, Error, NotALog, Op, Result};
 #[cfg(not(stratalog_loom))]
-pub use log::{DurableAt, Log, SegmentInfo, SegmentState, Stats};
+pub use log::{DurableAt, FollowOptions, Follower, Log, SegmentInfo, SegmentState, Stats};
 pub use lsn::Lsn;
 pub use options::{Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]

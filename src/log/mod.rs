@@ -5,6 +5,7 @@
 
 mod asynchronous;
 mod close;
+mod follow;
 mod info;
 #[cfg(test)]
 mod interpreted;
@@ -19,14 +20,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::append::appender::Appender;
-use crate::error::{Op, Result};
+use crate::error::{Error, Op, Result};
 use crate::lsn::Lsn;
 use crate::options::{Options, RecoveryPolicy};
 use crate::protocol::State;
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
+use crate::segment::set::SegmentSet;
 
 pub use asynchronous::DurableAt;
+pub use follow::{FollowOptions, Follower};
 pub use info::{SegmentInfo, SegmentState};
 pub use stats::Stats;
 
@@ -36,6 +39,25 @@ struct Shared {
     appender: Appender,
     recovery: Recovery,
     policy: RecoveryPolicy,
+}
+
+impl Shared {
+    /// Up to where committed bytes can be read now, in which segments, and why no further, where
+    /// there is more.
+    fn readable(&self) -> (u64, Arc<SegmentSet>, Option<Error>) {
+        let Appender { protocol, disk, .. } = &self.appender;
+        // In this order: every segment with committed bytes was attached before they were.
+        let end = protocol.committed();
+        let set = disk.segments.load();
+        let cause = &disk.cause;
+        let poisoned = protocol.state() == Some(State::Poisoned);
+        // After a failed write what was committed is in the page cache as it was. After a failed
+        // sync the cache may fall back to what the disk holds.
+        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
+        let refused = (poisoned && !trusted).then(|| cause.poisoned());
+        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
+        (end, set, refused)
+    }
 }
 
 /// A write-ahead log, open for appending. A cheap handle: clone it for each thread.
@@ -263,25 +285,13 @@ impl Log {
     /// Damage is an error when it is read, or passed where the log was opened with
     /// [`SkipCorrupt`](crate::RecoveryPolicy::SkipCorrupt).
     pub fn snapshot(&self) -> Snapshot {
-        let skip = self.shared().policy == RecoveryPolicy::SkipCorrupt;
-        self.snapshot_with(ReadOptions::new().skip_damage(skip))
+        self.snapshot_with(self.read_options())
     }
 
     /// Pins what is committed now, for reading with these options, whatever the recovery policy.
     pub fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
-        let appender = self.appender();
-        let protocol = &appender.protocol;
-        // In this order: every segment with committed bytes was attached before they were.
-        let end = protocol.committed();
-        let set = appender.disk.segments.load();
-        let cause = &appender.disk.cause;
-        let poisoned = protocol.state() == Some(State::Poisoned);
-        // After a failed write what was committed is in the page cache as it was. After a failed
-        // sync the cache may fall back to what the disk holds.
-        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
-        let refused = (poisoned && !trusted).then(|| cause.poisoned());
-        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
-        let storage = Arc::clone(&appender.disk.storage);
+        let (end, set, refused) = self.shared().readable();
+        let storage = Arc::clone(&self.appender().disk.storage);
         Snapshot::new(storage, set, end, refused, options)
     }
 
@@ -326,6 +336,11 @@ impl Log {
     fn target(&self, lsn: Lsn) -> u64 {
         // Watermarks never lie inside a frame, so one above its address covers it.
         lsn.get().saturating_add(1).min(self.appender().protocol.tail())
+    }
+
+    /// How the log is read where nobody says.
+    fn read_options(&self) -> ReadOptions {
+        ReadOptions::new().skip_damage(self.shared().policy == RecoveryPolicy::SkipCorrupt)
     }
 
     fn shared(&self) -> &Arc<Shared> {

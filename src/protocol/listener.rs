@@ -73,7 +73,7 @@ pub(super) fn tell(listeners: Listeners, reached: u64) {
 
 /// The place of a future in the list.
 #[derive(Debug, Default)]
-pub(crate) struct Place(Option<Ticket>);
+pub(crate) struct Place(pub(super) Option<Ticket>);
 
 /// What a future hears when it is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

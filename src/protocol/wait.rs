@@ -5,9 +5,8 @@
 //! read-modify-write of the lead would see the list.
 
 use crate::protocol::commit::Unwinding;
-use crate::protocol::lead::Lead;
-use crate::protocol::waiters::Waiters;
-use crate::protocol::watermark::Watermark;
+use crate::protocol::following::Side;
+use crate::protocol::waiters::Ticket;
 use crate::protocol::{Failed, Medium, Protocol, Stopped};
 use crate::sync::{SPIN_TURNS, has_other_cores, park, spin_loop};
 
@@ -21,7 +20,8 @@ impl Protocol {
             && (crowded || self.commit_waiters.any())
             && self.commit_lead.signal()
         {
-            return self.lead_commit(medium);
+            self.lead_commit(medium)?;
+            self.tell_of_commit();
         }
         Ok(())
     }
@@ -30,9 +30,19 @@ impl Protocol {
     /// the watermark.
     #[inline]
     pub(crate) fn commit_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
-        let lead = || self.lead_commit(medium);
+        self.commit_then(medium, target, || self.tell_of_commit())
+    }
+
+    /// The same; `tell` is called each time after this thread has led, with no place in the list.
+    #[inline]
+    pub(super) fn commit_then<M: Medium>(
+        &self,
+        medium: &M,
+        target: u64,
+        tell: impl Fn(),
+    ) -> Result<u64, Stopped> {
         let spins = if has_other_cores() { SPIN_TURNS } else { 0 };
-        self.wait(&self.committed, target, &self.commit_lead, &self.commit_waiters, spins, lead)
+        self.wait(self.committing(), target, spins, || self.lead_commit(medium), tell)
     }
 
     /// Waits until everything below `target` is durable, and leads where that is needed. Returns
@@ -40,36 +50,28 @@ impl Protocol {
     /// they like.
     pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
         self.commit_until(medium, target)?;
-        let mut has_led = false;
-        let lead = || {
-            has_led = true;
-            self.lead_sync(medium)
-        };
-        let reached =
-            self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead);
-        if has_led {
-            // With no place in the list any more: others may depend on those who have one.
+        let tell = || {
             self.sync_waiters.tell_covered(self.durable());
-        }
-        reached
+            self.tell_of_sync();
+        };
+        self.wait(self.syncing(), target, 0, || self.lead_sync(medium), tell)
     }
 
     #[inline]
     fn wait(
         &self,
-        watermark: &Watermark,
+        Side { mark, lead, waiters, .. }: Side<'_>,
         target: u64,
-        lead: &Lead,
-        waiters: &Waiters,
         mut spins: u32,
-        mut go: impl FnMut() -> Result<(), Failed>,
+        go: impl Fn() -> Result<(), Failed>,
+        tell: impl Fn(),
     ) -> Result<u64, Stopped> {
-        let mut ticket = None;
+        let mut ticket: Option<Ticket> = None;
         // A look is owed on arrival, after enlisting and after parking. Beyond that, one who spins
         // takes a lead that falls idle, unless it has led in vain: then it waits for a publisher.
         let (mut look_owed, mut has_led) = (true, false);
         let result = loop {
-            let reached = watermark.get();
+            let reached = mark.get();
             if reached >= target {
                 break Ok(reached);
             }
@@ -80,10 +82,16 @@ impl Protocol {
                 look_owed = false;
                 if lead.signal() {
                     has_led = true;
-                    match go() {
-                        Ok(()) => continue,
-                        Err(Failed) => break Err(Stopped::Failed),
+                    if let Err(Failed) = go() {
+                        break Err(Stopped::Failed);
                     }
+                    // Others may depend on those who have a place, and who is told does what it
+                    // likes.
+                    if let Some(ticket) = ticket.take() {
+                        waiters.leave(&ticket);
+                    }
+                    tell();
+                    continue;
                 }
             }
             if spins > 0 {

@@ -6,10 +6,12 @@
 //!
 //! [`appending`], [`rolling`], [`syncing`] and [`reading`] run the protocol from the start;
 //! [`handing`] begins in the middle, with a leader at work, to reach with two threads what otherwise
-//! takes three; [`listening`] is about futures and callbacks; [`ending`] about failures and closing.
+//! takes three; [`listening`] is about futures and callbacks; [`following`] about those who wait for
+//! whatever comes; [`ending`] about failures and closing.
 
 mod appending;
 mod ending;
+mod following;
 mod handing;
 mod listening;
 mod reading;
