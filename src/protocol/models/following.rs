@@ -16,7 +16,6 @@ fn blocking(log: &Log, followed: Followed, position: u64) -> Ahead {
 fn check(log: &Log, followed: Followed, position: u64, ahead: Ahead) -> Ahead {
     match (ahead, followed) {
         (Ahead::More, Followed::Committed) => {
-            log.disk.bytes.on_read();
             let reached = log.protocol.committed();
             let state = log.disk.state.lock();
             assert!(reached > position && state.written_to >= state.written_at(reached));
@@ -63,7 +62,12 @@ fn beside(
     model(move || {
         let log = Log::new(room, 128, next(room));
         let other = Arc::clone(&log);
-        let thread = thread::spawn(move || follow(&other, followed, START));
+        let thread = thread::spawn(move || {
+            let seen = follow(&other, followed, START);
+            // Nothing is written after it.
+            other.disk.bytes.on_read();
+            seen
+        });
         work(&log);
         assert_eq!(thread.join().unwrap(), Ahead::More);
         nobody_is_left(&log);
@@ -72,6 +76,10 @@ fn beside(
 
 fn appends(log: &Log) {
     log.append(&[1; 8]).unwrap();
+}
+
+fn durable(log: &Log) {
+    log.durable(&[1; 8]).unwrap();
 }
 
 #[test]
@@ -86,12 +94,12 @@ fn a_task_is_woken_for_what_is_committed() {
 
 #[test]
 fn a_thread_is_woken_for_what_is_durable() {
-    beside(1024, Followed::Durable, blocking, |log| drop(log.durable(&[1; 8]).unwrap()));
+    beside(1024, Followed::Durable, blocking, durable);
 }
 
 #[test]
 fn a_task_is_woken_for_what_is_durable() {
-    beside(1024, Followed::Durable, polling, |log| drop(log.durable(&[1; 8]).unwrap()));
+    beside(1024, Followed::Durable, polling, durable);
 }
 
 #[test]
@@ -104,7 +112,9 @@ fn a_thread_is_woken_for_what_was_buffered_when_another_commits_it() {
 
 #[test]
 fn a_task_is_woken_for_what_is_written_beside_the_ring() {
-    beside(1024, Followed::Committed, polling, |log| drop(log.direct(160).unwrap()));
+    beside(1024, Followed::Committed, polling, |log| {
+        log.direct(160).unwrap();
+    });
 }
 
 /// Begun where the first segment is full: what comes is the next one's link, then the record.
@@ -120,6 +130,7 @@ fn beside_a_roll(follow: Follow) {
                 assert_eq!(follow(&other, Followed::Committed, seen), Ahead::More);
                 seen = other.protocol.committed();
             }
+            other.disk.bytes.on_read();
         });
         log.append(&[2; 8]).unwrap();
         thread.join().unwrap();
@@ -152,12 +163,16 @@ fn beside_a_leader_that_leaves(follow: impl Fn(&Log) + Copy + Send + Sync + 'sta
 
 #[test]
 fn a_thread_that_enlists_beside_a_leader_is_seen_or_sees() {
-    beside_a_leader_that_leaves(|log| drop(blocking(log, Followed::Committed, START)));
+    beside_a_leader_that_leaves(|log| {
+        assert_eq!(blocking(log, Followed::Committed, START), Ahead::More);
+    });
 }
 
 #[test]
 fn a_task_that_enlists_beside_a_leader_is_seen_or_sees() {
-    beside_a_leader_that_leaves(|log| drop(polling(log, Followed::Committed, START)));
+    beside_a_leader_that_leaves(|log| {
+        assert_eq!(polling(log, Followed::Committed, START), Ahead::More);
+    });
 }
 
 /// As when a task is polled by another executor thread: the first waker leads nowhere.
