@@ -40,6 +40,8 @@ pub(super) enum Note {
     Committed { told: u64, below: u64 },
     /// A snapshot that was taken when everything below `committed` was.
     Read { told: u64, committed: u64, found: Records },
+    /// What a follower handed out that began at `from`; if it came to an end, then all below `kept`.
+    Followed { told: u64, from: u64, kept: u64, found: Records },
     /// Closing the log succeeded.
     Closed { told: u64 },
 }
@@ -94,7 +96,7 @@ impl Ledger {
                 Note::Durable { told, below } => self.durable.push((*told, *below)),
                 Note::Committed { told, below } => self.committed.push((*told, *below)),
                 Note::Closed { told } => self.closed = Some(*told),
-                Note::Read { .. } => {}
+                Note::Read { .. } | Note::Followed { .. } => {}
             }
         }
     }
@@ -123,8 +125,17 @@ impl Ledger {
     /// Checks what was read while others appended. All notes are entered.
     pub(super) fn check_reads(&mut self, notes: &[Note]) {
         for note in notes {
-            let Note::Read { told, committed, found } = note else { continue };
-            self.check_prefix(found, *committed);
+            let (told, found) = match note {
+                Note::Read { told, committed, found } => {
+                    self.check_prefix(found, *committed);
+                    (told, found)
+                }
+                Note::Followed { told, from, kept, found } => {
+                    self.check_stretch(found, *from, *kept);
+                    (told, found)
+                }
+                _ => continue,
+            };
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -137,7 +148,15 @@ impl Ledger {
 
     /// Records `found` must be the first ones, hold all below `kept`, and end outside a batch.
     fn check_prefix(&self, found: &Records, kept: u64) {
-        let mut expected = self.entries.iter();
+        self.check_stretch(found, 0, kept);
+        let last = found.last().map(|(at, _)| *at);
+        let batch_end = last.map(|at| self.entries[&at].batch_end);
+        assert_eq!(last, batch_end, "the log ends inside a batch");
+    }
+
+    /// Records `found` must be the first ones from the address `from` on, and hold all below `kept`.
+    fn check_stretch(&self, found: &Records, from: u64, kept: u64) {
+        let mut expected = self.entries.range(from..);
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
                 panic!("a record at {at} that nobody appended: {}", shown(payload));
@@ -150,9 +169,6 @@ impl Ledger {
                 shown(payload)
             );
         }
-        let last = found.last().map(|(at, _)| *at);
-        let batch_end = last.map(|at| self.entries[&at].batch_end);
-        assert_eq!(last, batch_end, "the log ends inside a batch");
         if let Some((missing, _)) = expected.next() {
             assert!(
                 *missing >= kept,

@@ -4,13 +4,14 @@
 //! call and the count no other thread runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::{Note, Records};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
 use crate::random::Random;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{nap, quietly};
-use crate::{Error, Log, Lsn, Result};
+use crate::{Error, FollowOptions, Log, Lsn, Result};
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -26,6 +27,9 @@ pub(super) enum Operation {
     SyncTo,
     Roll,
     Read,
+    /// Follows for so many records, from the head or from the record that this thread appended last;
+    /// what is durable only, if true.
+    Follow(u64, bool),
     /// Looks at the watermarks.
     Look,
     /// Does nothing for a while; the log may fall idle.
@@ -45,8 +49,9 @@ impl Operation {
             72..77 => Self::Sync,
             77..80 => Self::SyncTo,
             80..84 => Self::Roll,
-            84..90 => Self::Read,
-            90..95 => Self::Look,
+            84..88 => Self::Read,
+            88..92 => Self::Follow(random.below(40), random.chance(40)),
+            92..95 => Self::Look,
             _ => Self::Nap,
         }
     }
@@ -170,12 +175,13 @@ impl Actor {
                 self.read(log);
                 Ok(())
             }
+            Operation::Follow(count, durable_only) => self.follow(log, *count, *durable_only),
             Operation::Look => {
                 self.look(log);
                 Ok(())
             }
             Operation::Nap => {
-                nap(std::time::Duration::from_millis(60));
+                nap(Duration::from_millis(60));
                 Ok(())
             }
             Operation::Close => {
@@ -250,6 +256,30 @@ impl Actor {
         assert!(head <= durable && durable <= committed && committed <= tail);
         self.notes.push(Note::Durable { told, below: durable });
         self.notes.push(Note::Committed { told: self.now(), below: committed });
+    }
+
+    fn follow(&mut self, log: &Log, count: u64, durable_only: bool) -> Result<()> {
+        let from = self.last.filter(|lsn| count % 2 == 0 && *lsn < log.committed());
+        let from = from.unwrap_or(log.head());
+        let options = FollowOptions::new().durable_only(durable_only);
+        let reached = if durable_only { log.durable() } else { log.committed() };
+        let mut follower = log.follow_with(from, options)?;
+        let (mut found, mut ran_dry) = (Records::new(), false);
+        while !ran_dry && (found.len() as u64) < count {
+            // In time that is counted: it may pass while others append.
+            match follower.next_timeout(Duration::from_micros(200)) {
+                Ok(Some(record)) => found.push((record.lsn().get(), record.payload().to_vec())),
+                Ok(None) | Err(Error::Closed) => ran_dry = true,
+                Err(error) => return Err(error),
+            }
+        }
+        let told = self.now();
+        if durable_only && let Some((last, _)) = found.last() {
+            self.notes.push(Note::Durable { told, below: last + 1 });
+        }
+        let kept = if ran_dry { reached.get() } else { 0 };
+        self.notes.push(Note::Followed { told, from: from.get(), kept, found });
+        Ok(())
     }
 
     fn read(&mut self, log: &Log) {
