@@ -137,3 +137,25 @@ fn a_reader_sees_whole_batches_and_all_that_was_committed() {
     let mut next = ledger.after(Crash::Process { event: 8 });
     assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
 }
+
+#[test]
+fn a_follower_sees_all_from_where_it_began() {
+    let followed = |numbers, from, kept| {
+        let note = Note::Followed { told: 8, from, kept, found: shown(numbers, 0).found };
+        catch_unwind(move || ledger().check_reads(&[note])).is_ok()
+    };
+    // It may stop where it likes, unless it came to an end.
+    assert!(followed(&[2, 3], 4168, 0) && followed(&[2], 4168, 4192) && followed(&[], 4168, 4168));
+    assert!(!followed(&[2], 4144, 0) && !followed(&[2, 4], 4168, 0));
+    assert!(!followed(&[2], 4168, 4193) && !followed(&[2, 3, 4, 5], 4168, 0));
+    // What it has seen was committed.
+    let mut ledger = ledger();
+    ledger.check_reads(&[Note::Followed {
+        told: 8,
+        from: 4192,
+        kept: 0,
+        found: shown(&[3, 4], 0).found,
+    }]);
+    let mut next = ledger.after(Crash::Process { event: 8 });
+    assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
+}
