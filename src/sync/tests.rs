@@ -174,7 +174,7 @@ fn members_that_wait_for_each_other_are_told() {
         "{said}"
     );
     let said = failure(park);
-    assert_eq!(said, "nobody can run: first for Some(Token)");
+    assert_eq!(said, "nobody can run: first for Some(Token(None))");
 }
 
 #[test]
