@@ -88,7 +88,8 @@ impl Protocol {
         write: impl FnOnce(u64) -> Result<(), Failed>,
     ) -> Result<(), Stopped> {
         // Foreign code has to wait: others wait for what is claimed and not yet written.
-        self.commit_then(medium, at, || self.wake_of_commit())?;
+        self.commit_telling(medium, at, false)?;
+        self.wake_of_commit();
         // Nothing can be published behind `at` before it is written, so whoever holds the lead now
         // finds nothing and leaves.
         while !self.commit_lead.signal() {

@@ -169,12 +169,6 @@ impl Protocol {
         self.commit_followers.tell(self.committed());
     }
 
-    /// The same for what is durable.
-    #[inline]
-    pub(super) fn tell_of_sync(&self) {
-        self.sync_followers.tell(self.durable());
-    }
-
     /// Wakes the threads that follow what is committed, and leaves wakers for later: there is no
     /// foreign code in this.
     pub(super) fn wake_of_commit(&self) {
@@ -192,7 +186,7 @@ impl Protocol {
 impl Waiters {
     /// Wakes threads, and tells listeners, that `watermark` covers.
     #[inline]
-    fn tell(&self, watermark: u64) {
+    pub(super) fn tell(&self, watermark: u64) {
         if self.covers_any(watermark) {
             self.wake_covered(watermark);
             self.tell_covered(watermark);

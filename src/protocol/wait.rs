@@ -30,19 +30,19 @@ impl Protocol {
     /// the watermark.
     #[inline]
     pub(crate) fn commit_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
-        self.commit_then(medium, target, || self.tell_of_commit())
+        self.commit_telling(medium, target, true)
     }
 
-    /// The same; `tell` is called each time after this thread has led, with no place in the list.
+    /// The same; followers are told by the caller unless `tells`.
     #[inline]
-    pub(super) fn commit_then<M: Medium>(
+    pub(super) fn commit_telling<M: Medium>(
         &self,
         medium: &M,
         target: u64,
-        tell: impl Fn(),
+        tells: bool,
     ) -> Result<u64, Stopped> {
         let spins = if has_other_cores() { SPIN_TURNS } else { 0 };
-        self.wait(self.committing(), target, spins, || self.lead_commit(medium), tell)
+        self.wait(self.committing(), target, spins, tells, || self.lead_commit(medium))
     }
 
     /// Waits until everything below `target` is durable, and leads where that is needed. Returns
@@ -50,21 +50,27 @@ impl Protocol {
     /// they like.
     pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
         self.commit_until(medium, target)?;
-        let tell = || {
-            self.sync_waiters.tell_covered(self.durable());
-            self.tell_of_sync();
+        let mut has_led = false;
+        let lead = || {
+            has_led = true;
+            self.lead_sync(medium)
         };
-        self.wait(self.syncing(), target, 0, || self.lead_sync(medium), tell)
+        let reached = self.wait(self.syncing(), target, 0, true, lead);
+        if has_led {
+            // With no place in the list any more: others may depend on those who have one.
+            self.sync_waiters.tell_covered(self.durable());
+        }
+        reached
     }
 
     #[inline]
     fn wait(
         &self,
-        Side { mark, lead, waiters, .. }: Side<'_>,
+        Side { mark, lead, waiters, followers }: Side<'_>,
         target: u64,
         mut spins: u32,
-        go: impl Fn() -> Result<(), Failed>,
-        tell: impl Fn(),
+        tells: bool,
+        mut go: impl FnMut() -> Result<(), Failed>,
     ) -> Result<u64, Stopped> {
         let mut ticket: Option<Ticket> = None;
         // A look is owed on arrival, after enlisting and after parking. Beyond that, one who spins
@@ -85,12 +91,13 @@ impl Protocol {
                     if let Err(Failed) = go() {
                         break Err(Stopped::Failed);
                     }
-                    // Others may depend on those who have a place, and who is told does what it
-                    // likes.
-                    if let Some(ticket) = ticket.take() {
-                        waiters.leave(&ticket);
+                    // Who is told does what it likes, and others depend on those who have a place.
+                    if tells && followers.covers_any(mark.get()) {
+                        if let Some(ticket) = ticket.take() {
+                            waiters.leave(&ticket);
+                        }
+                        followers.tell(mark.get());
                     }
-                    tell();
                     continue;
                 }
             }

@@ -110,6 +110,14 @@ fn a_thread_is_woken_for_what_was_buffered_when_another_commits_it() {
     });
 }
 
+/// Nobody waits for it: half of the ring is full, so its publisher leads.
+#[test]
+fn a_task_is_woken_for_what_its_publisher_commits() {
+    beside(1024, Followed::Committed, polling, |log| {
+        log.buffered(&[1; 48]).unwrap();
+    });
+}
+
 #[test]
 fn a_task_is_woken_for_what_is_written_beside_the_ring() {
     beside(1024, Followed::Committed, polling, |log| {
@@ -262,14 +270,21 @@ fn a_failed_sync_reaches_every_task_that_follows() {
     beside_poison(polling, Followed::Durable, failing_sync);
 }
 
-/// It hands out what was claimed before, if anything was, and then hears of the end.
+/// It is told of what was claimed before, if anything was, and then of the end.
 fn beside_closing(follow: Follow, followed: Followed) {
+    beside_closing_behind(follow, followed, false);
+    beside_closing_behind(follow, followed, true);
+}
+
+fn beside_closing_behind(follow: Follow, followed: Followed, a_record: bool) {
     model(move || {
         let log = Log::new(1024, 128, DiskState::default());
-        let (_, end) = log.stage(&[1; 8]).unwrap();
+        let end = if a_record { log.stage(&[1; 8]).unwrap().1 } else { START };
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            assert_eq!(follow(&other, followed, START), Ahead::More);
+            if a_record {
+                assert_eq!(follow(&other, followed, START), Ahead::More);
+            }
             follow(&other, followed, end)
         });
         let tail = log.protocol.close();
