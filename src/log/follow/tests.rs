@@ -77,27 +77,30 @@ fn it_can_be_sent_to_another_thread() {
 
 #[test]
 fn it_pins_the_segment_that_its_position_lies_in_and_no_other() {
-    let log = log();
-    let lsns = append(&log, 60);
-    let set = set(&log);
-    assert!(set.segments.len() > 4);
-    let counts = || set.segments.iter().map(Arc::strong_count).collect::<Vec<_>>();
-    let unpinned = counts();
-    let pinned = || {
-        let now = counts();
-        let differs = |index: &usize| now[*index] > unpinned[*index];
-        (0..now.len()).filter(differs).collect::<Vec<_>>()
-    };
-    let mut follower = log.follow(log.head()).unwrap();
-    for lsn in lsns {
-        assert_eq!(follower.next().unwrap().lsn(), lsn);
-        let index = set.segments.partition_point(|segment| segment.end <= lsn.get());
-        assert_eq!(pinned(), [index]);
+    for (handed_out, pinned) in [(0, 0), (1, 0), (20, 2), (47, 5), (60, 7)] {
+        let log = log();
+        let lsns = append(&log, 60);
+        let all: Vec<_> = set(&log).segments.iter().map(Arc::downgrade).collect();
+        assert_eq!(all.len(), 8);
+        let mut follower = log.follow(log.head()).unwrap();
+        for lsn in &lsns[..handed_out] {
+            assert_eq!(follower.next().unwrap().lsn(), *lsn);
+        }
+        if handed_out == lsns.len() {
+            assert!(follower.try_next().unwrap().is_none(), "it waits");
+        }
+        truncate(&log, log.tail());
+        let held = || {
+            let is_held = |index: &usize| all[*index].strong_count() > 0;
+            (0..all.len()).filter(is_held).collect::<Vec<_>>()
+        };
+        // The newest belongs to the log.
+        let mut expected = vec![pinned, 7];
+        expected.dedup();
+        assert_eq!(held(), expected, "after {handed_out} records");
+        drop(follower);
+        assert_eq!(held(), [7]);
     }
-    assert!(follower.try_next().unwrap().is_none());
-    assert_eq!(pinned(), [set.segments.len() - 1], "while it waits");
-    drop(follower);
-    assert_eq!(counts(), unpinned);
 }
 
 #[test]
