@@ -396,11 +396,11 @@ impl Follower {
             // The link is all that may lie before it.
             let index = set.segments.partition_point(|segment| segment.start() <= head);
             let holder = index.checked_sub(1).and_then(|index| set.segments.get(index));
-            let follows = |holder: &&Arc<Segment>| {
+            let follows = |holder: &Arc<Segment>| {
                 segment.next_base() == Some(holder.base)
                     && head <= holder.start() + LINK_FRAME_BYTES
             };
-            if holder.filter(follows).is_none() {
+            if !holder.is_some_and(follows) {
                 return overtaken;
             }
         }

@@ -46,10 +46,10 @@ impl<'a> Walk<'a> {
 
     /// Goes on with bytes that were made readable before.
     pub(super) fn with_readable(self, readable: u64) -> Result<Self> {
-        let bytes = match readable > self.start {
-            true => self.area.slice(self.start..readable)?,
-            false => self.bytes,
-        };
+        if readable <= self.start {
+            return Ok(self);
+        }
+        let bytes = self.area.slice(self.start..readable)?;
         Ok(Self { bytes, ..self })
     }
 
