@@ -259,7 +259,7 @@ impl Actor {
     }
 
     fn follow(&mut self, log: &Log, count: u64, durable_only: bool) -> Result<()> {
-        let from = self.last.filter(|lsn| count % 2 == 0 && *lsn < log.committed());
+        let from = self.last.filter(|lsn| count.is_multiple_of(2) && *lsn < log.committed());
         let from = from.unwrap_or(log.head());
         let options = FollowOptions::new().durable_only(durable_only);
         let reached = if durable_only { log.durable() } else { log.committed() };

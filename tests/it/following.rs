@@ -97,7 +97,7 @@ fn append_some(log: &Log, writer: u32, calls: u32, mut random: Random) {
                 let parts = 1 + random.below(5) as u32;
                 let tag = |part| Tag { writer, call, part, parts };
                 let batch: Vec<_> = (0..parts).map(|part| tag(part).payload(50)).collect();
-                drop(log.append_batch(&batch).unwrap());
+                assert!(!log.append_batch(&batch).unwrap().is_empty());
             }
             // Beyond half of the ring: written by its owner.
             4 => drop(log.append(&Tag::single(writer, call).payload(3000)).unwrap()),
@@ -115,8 +115,8 @@ fn many_followers_see_what_several_appenders_append() {
             let log = memory_log(background);
             let follow = |number: usize| {
                 let options = FollowOptions::new()
-                    .durable_only(number % 3 == 0)
-                    .read(ReadOptions::new().copy(number % 4 == 0));
+                    .durable_only(number.is_multiple_of(3))
+                    .read(ReadOptions::new().copy(number.is_multiple_of(4)));
                 let mut follower = log.follow_with(log.head(), options).unwrap();
                 thread::spawn(move || WAYS[number % WAYS.len()].all(&mut follower))
             };
@@ -236,7 +236,9 @@ fn what_is_handed_out_as_durable_is_durable_then() {
         let appenders = [append(1), append(2)];
         let closing = log.clone();
         let closer = thread::spawn(move || {
-            appenders.into_iter().for_each(|appender| appender.join().unwrap());
+            for appender in appenders {
+                appender.join().unwrap();
+            }
             closing.close().unwrap();
         });
         let mut seen = 0;
@@ -277,7 +279,7 @@ fn closing_or_dropping_the_log_ends_every_follower_after_the_last_record() {
             let log = tiny().background(background).open_with(disk.clone()).unwrap();
             let mut followers = Vec::new();
             for (number, way) in WAYS.iter().cycle().take(20).enumerate() {
-                let options = FollowOptions::new().durable_only(number % 2 == 0);
+                let options = FollowOptions::new().durable_only(number.is_multiple_of(2));
                 let from = if number % 4 < 2 { log.head() } else { log.committed() };
                 let mut follower = log.follow_with(from, options).unwrap();
                 followers.push(thread::spawn(move || way.all(&mut follower)));

@@ -67,12 +67,11 @@ fn assert_truncated(follower: &mut Follower, lsn: Lsn, head: Lsn) {
 
 #[test]
 fn it_can_be_sent_to_another_thread() {
-    fn check<T: Send + 'static>(_: &T) {}
+    fn check<T: Send>(_: T) {}
     let log = log();
     let mut follower = log.follow(log.head()).unwrap();
-    check(&follower);
-    fn check_future<T: Send>(_: T) {}
-    check_future(follower.next_async());
+    check(follower.next_async());
+    check(follower);
 }
 
 #[test]
