@@ -17,7 +17,7 @@ fn a_pinned_payload_pins_its_segment_and_no_other() {
     let pin = snapshot.pin(&record).unwrap();
     drop(snapshot);
     let mut removed = 0;
-    for segment in segments {
+    for mut segment in segments {
         let holds_it = (segment.start()..segment.end).contains(&lsn);
         assert_eq!(segment.is_pinned(), holds_it);
         let name = segment.name();
