@@ -160,7 +160,7 @@ impl Ledger {
                 }
                 Note::Followed { began, told, from, kept, found } => {
                     let (gone, may) = self.cuts_beside(*began, *told);
-                    self.check_cut(&may, |made| {
+                    check_cut(&may, |made| {
                         let gone = [gone.as_slice(), made].concat();
                         self.check_stretch(found, *from, *kept, &gone).map(drop)
                     });
@@ -196,25 +196,6 @@ impl Ledger {
         (ranges(made), ranges(may))
     }
 
-    /// Of the cuts that may have been made, some must satisfy `check`. Returns those.
-    fn check_cut(
-        &self,
-        may: &[Range<u64>],
-        check: impl Fn(&[Range<u64>]) -> Result<(), String>,
-    ) -> Vec<Range<u64>> {
-        let mut refusal = Ok(());
-        for chosen in 0..1_u32 << may.len() {
-            let made = |number: &usize| chosen >> number & 1 == 1;
-            let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
-            let made: Vec<_> = made.cloned().collect();
-            refusal = check(&made);
-            if refusal.is_ok() {
-                return made;
-            }
-        }
-        panic!("{}", refusal.unwrap_err());
-    }
-
     /// Records `found` must be what some of the cuts that may have been made leave, beside those that
     /// were. Returns those.
     fn check_cut_prefix(
@@ -224,7 +205,7 @@ impl Ledger {
         kept: u64,
         (gone, may): (&[Range<u64>], &[Range<u64>]),
     ) -> Vec<Range<u64>> {
-        self.check_cut(may, |made| self.check_prefix(found, head, kept, &[gone, made].concat()))
+        check_cut(may, |made| self.check_prefix(found, head, kept, &[gone, made].concat()))
     }
 
     /// Records `found` must be the first ones from `head` on, but for those that are `gone`, hold all
@@ -403,6 +384,24 @@ impl Crash {
             Self::Power { event, .. } | Self::Process { event } => event,
         }
     }
+}
+
+/// Of the cuts that may have been made, some must satisfy `check`. Returns those.
+fn check_cut(
+    may: &[Range<u64>],
+    check: impl Fn(&[Range<u64>]) -> Result<(), String>,
+) -> Vec<Range<u64>> {
+    let mut refusal = Ok(());
+    for chosen in 0..1_u32 << may.len() {
+        let made = |number: &usize| chosen >> number & 1 == 1;
+        let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
+        let made: Vec<_> = made.cloned().collect();
+        refusal = check(&made);
+        if refusal.is_ok() {
+            return made;
+        }
+    }
+    panic!("{}", refusal.unwrap_err());
 }
 
 /// The length and first bytes of a payload.

@@ -407,14 +407,15 @@ impl Actor {
     /// Cuts the log at either end of a record, mostly one of the last.
     fn cut(&mut self, log: &Log, choice: u64) -> Result<()> {
         let (_, found) = read(log);
-        let among = if choice % 3 == 0 { u64::MAX } else { 6 }.min(found.len() as u64);
+        let among = if choice.is_multiple_of(3) { u64::MAX } else { 6 }.min(found.len() as u64);
         if among == 0 {
             return Ok(());
         }
         let from_last = usize::try_from(choice / 6 % among).unwrap();
         let lsn = Lsn::new(found[found.len() - 1 - from_last].0);
         let began = self.now();
-        let cut = log.cut(lsn, |it| if choice % 2 == 0 { it.next_lsn() } else { it.lsn() });
+        let cut =
+            log.cut(lsn, |it| if choice.is_multiple_of(2) { it.next_lsn() } else { it.lsn() });
         match cut {
             Ok(Some(gone)) => self.notes.push(Note::Cut { began, told: self.now(), gone }),
             Ok(None) | Err(Error::Cut { .. } | Error::Truncated { .. }) => {}

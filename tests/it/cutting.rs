@@ -22,8 +22,8 @@ fn all(snapshot: &Snapshot) -> Vec<(Lsn, Vec<u8>)> {
     snapshot.iter().map(|it| it.map(|it| (it.lsn(), it.payload().to_vec())).unwrap()).collect()
 }
 
-fn is_cut<T>(result: Result<T, Error>, at: Lsn) -> bool {
-    matches!(result, Err(Error::Cut { lsn, .. }) if lsn == at)
+fn is_cut<T>(result: &Result<T, Error>, at: Lsn) -> bool {
+    matches!(result, Err(Error::Cut { lsn, .. }) if *lsn == at)
 }
 
 /// Appends records of so many bytes until they take so many segments, and returns what they are.
@@ -55,8 +55,8 @@ fn every_record_can_be_the_last_one_kept_or_the_first_one_dropped() {
                 let snapshot = log.snapshot();
                 assert_eq!(all(&snapshot), records);
                 for (lsn, _) in &dropped {
-                    assert!(is_cut(snapshot.get(*lsn), *lsn), "{number} {keep} {lsn}");
-                    assert!(is_cut(log.sync_to(*lsn), *lsn), "{number} {keep} {lsn}");
+                    assert!(is_cut(&snapshot.get(*lsn), *lsn), "{number} {keep} {lsn}");
+                    assert!(is_cut(&log.sync_to(*lsn), *lsn), "{number} {keep} {lsn}");
                 }
             };
             check(&log, &records);
@@ -146,7 +146,7 @@ fn what_is_no_record_is_no_place_to_cut() {
     assert!(matches!(log.truncate_from(log.head()), Err(Error::NotARecord { .. })));
     assert!(matches!(log.truncate_after(log.tail()), Err(Error::NotYet { .. })));
     log.truncate_after(one).unwrap();
-    assert!(is_cut(log.truncate_after(two), two), "a buffered record is one, and was cut off");
+    assert!(is_cut(&log.truncate_after(two), two), "a buffered record is one, and was cut off");
     log.truncate_after(one).unwrap();
     log.clone().close().unwrap();
     assert!(matches!(log.truncate_after(one), Err(Error::Closed)));
@@ -221,7 +221,7 @@ fn appends_beside_cuts_come_before_them_or_after() {
             let middle = before[before.len() / 2].0;
             log.truncate_after(middle).unwrap();
             let last = before.last().unwrap().0;
-            assert!(last == middle || is_cut(log.snapshot().get(last), last));
+            assert!(last == middle || is_cut(&log.snapshot().get(last), last));
             assert_eq!(all(&snapshot), before, "the snapshot stays as it was");
             log.truncate_after(first).unwrap();
         }

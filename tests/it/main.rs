@@ -21,7 +21,7 @@ mod closing;
 mod common;
 #[cfg(test)]
 mod concurrency;
-
+#[cfg(test)]
 mod cutting;
 #[cfg(test)]
 mod damage;
