@@ -98,9 +98,9 @@ mod simulation;
 pub use error::{Corruption, Error, NotALog, Op, Result, WrongType};
 #[cfg(not(stratalog_loom))]
 pub use log::{
-    ArchiveReport, DurableAt, Hold, HoldInfo, Log, LogReader, Progress, ReaderFollower,
-    RestoreReport, SalvageReport, SegmentInfo, SegmentSeal, SegmentState, Stats, restore,
-    restore_with, salvage, salvage_with, verify_segment, verify_segment_with,
+    ArchiveReport, DurableAt, FollowOptions, Follower, Hold, HoldInfo, Log, LogReader, Progress,
+    ReaderFollower, RestoreReport, SalvageReport, SegmentInfo, SegmentSeal, SegmentState, Stats,
+    restore, restore_with, salvage, salvage_with, verify_segment, verify_segment_with,
 };
 pub use lsn::Lsn;
 pub use options::{AtLimit, Options, RecoveryPolicy};

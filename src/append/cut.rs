@@ -57,7 +57,7 @@ struct Kept {
 
 impl Disk {
     /// Cuts the log at `end`, the end of a committed frame at or above the head. The caller holds the
-    /// lock of truncations, and poisons and [tells](Protocol::tell_durable) when it holds it no more.
+    /// lock of truncations, and poisons and [tells](Protocol::tell_of_cut) when it holds it no more.
     /// `None` if nothing was there to be cut off.
     pub(crate) fn cut(&self, protocol: &Protocol, end: u64) -> Result<Option<Done>, Uncut> {
         let kept = self.kept(end).map_err(Uncut::Refused)?;

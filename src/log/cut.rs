@@ -105,7 +105,7 @@ impl Log {
                 error
             }
         });
-        protocol.tell_durable();
+        protocol.tell_of_cut();
         disk.bell.ring();
         let done = result?;
         // Where nothing followed, what is kept may not be durable yet.

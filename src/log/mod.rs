@@ -8,6 +8,7 @@ mod archive;
 mod asynchronous;
 mod close;
 mod cut;
+mod follow;
 mod histories;
 mod hold;
 mod image;
@@ -31,15 +32,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::append::appender::Appender;
-use crate::error::{Op, Result};
+use crate::error::{Error, Op, Result};
 use crate::lsn::Lsn;
 use crate::options::{Options, RecoveryPolicy};
 use crate::protocol::{State, Stopped};
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
+use crate::segment::set::SegmentSet;
 
 pub use archive::{ArchiveReport, Progress};
 pub use asynchronous::DurableAt;
+pub use follow::{FollowOptions, Follower};
 pub use hold::{Hold, HoldInfo};
 pub use image::{verify_segment, verify_segment_with};
 pub use info::{SegmentInfo, SegmentSeal, SegmentState};
@@ -54,6 +57,42 @@ struct Shared {
     appender: Appender,
     recovery: Recovery,
     policy: RecoveryPolicy,
+}
+
+impl Shared {
+    /// Up to where committed bytes can be read now, in which segments, and why no further, where
+    /// there is more.
+    fn readable(&self) -> (u64, Arc<SegmentSet>, Option<Error>) {
+        let Appender { protocol, disk, .. } = &self.appender;
+        // In this order: every segment with committed bytes was attached before they were.
+        let end = protocol.committed();
+        let set = disk.segments.load();
+        // The head may have moved on in between, over what was committed by then.
+        let end = end.max(set.head);
+        let cause = &disk.cause;
+        let poisoned = protocol.state() == Some(State::Poisoned);
+        // After a failed write what was committed is in the page cache as it was. After a failed
+        // sync the cache may fall back to what the disk holds.
+        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
+        let refused = (poisoned && !trusted).then(|| cause.poisoned());
+        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
+        (end, set, refused)
+    }
+
+    /// How the log is read where nobody says.
+    fn read_options(&self) -> ReadOptions {
+        ReadOptions::new().skip_damage(self.policy == RecoveryPolicy::SkipCorrupt)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot_with(self.read_options())
+    }
+
+    fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
+        let (end, set, refused) = self.readable();
+        let storage = Arc::clone(&self.appender.disk.storage);
+        Snapshot::new(storage, set, end, refused, options)
+    }
 }
 
 /// A write-ahead log, open for appending. A cheap handle: clone it for each thread.
@@ -350,31 +389,5 @@ impl Log {
     #[inline]
     fn appender(&self) -> &Appender {
         &self.shared().appender
-    }
-}
-
-impl Shared {
-    fn snapshot(&self) -> Snapshot {
-        let skip = self.policy == RecoveryPolicy::SkipCorrupt;
-        self.snapshot_with(ReadOptions::new().skip_damage(skip))
-    }
-
-    fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
-        let appender = &self.appender;
-        let protocol = &appender.protocol;
-        // In this order: every segment with committed bytes was attached before they were.
-        let end = protocol.committed();
-        let set = appender.disk.segments.load();
-        // The head may have moved on in between, over what was committed by then.
-        let end = end.max(set.head);
-        let cause = &appender.disk.cause;
-        let poisoned = protocol.state() == Some(State::Poisoned);
-        // After a failed write what was committed is in the page cache as it was. After a failed
-        // sync the cache may fall back to what the disk holds.
-        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
-        let refused = (poisoned && !trusted).then(|| cause.poisoned());
-        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
-        let storage = Arc::clone(&appender.disk.storage);
-        Snapshot::new(storage, set, end, refused, options)
     }
 }

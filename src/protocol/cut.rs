@@ -74,7 +74,9 @@ impl Protocol {
     /// If the log is closed or poisoned, before or meanwhile; then nothing has changed.
     pub(crate) fn begin_cut<M: Medium>(&self, medium: &M) -> Result<Cutting<'_>, Stopped> {
         let tail = self.tail.begin_cut().map_err(Stopped::from)?;
-        let begun = self.commit_until(medium, tail).and_then(|_| {
+        // Foreign code has to wait until the caller holds no lock.
+        let begun = self.commit_telling(medium, tail, false).and_then(|_| {
+            self.wake_of_commit();
             self.take_lead(&self.commit_lead)?;
             self.take_lead(&self.sync_lead)
         });
@@ -110,8 +112,8 @@ impl Cutting<'_> {
     }
 
     /// Ends with a cut: the log ends where `gone` begins, and goes on where it ends, above all segments
-    /// that there were. Who waits is woken; [listeners](Protocol::tell_durable) are the caller's to tell, once it
-    /// holds no lock.
+    /// that there were. Who waits is woken; listeners and followers are the caller's to
+    /// [tell](Protocol::tell_of_cut), once it holds no lock.
     pub(crate) fn finish<M: Medium>(self, medium: &M, gone: &Range<u64>) -> Result<(), Stopped> {
         let protocol = self.protocol;
         let (end, fresh) = (gone.start, gone.end);

@@ -66,7 +66,7 @@ fn contained(run: impl FnOnce()) {
 
 /// The place of a future in the list.
 #[derive(Debug, Default)]
-pub(crate) struct Place(Option<Ticket>);
+pub(crate) struct Place(pub(super) Option<Ticket>);
 
 /// What a future hears when it is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl Protocol {
     }
 
     /// Whether what ends at `target`, which a watermark covers, is still there.
-    pub(super) fn uncut(&self, target: u64) -> Result<(), Stopped> {
+    pub(crate) fn uncut(&self, target: u64) -> Result<(), Stopped> {
         if self.cuts.holds(target) { Err(Stopped::Cut(target)) } else { Ok(()) }
     }
 

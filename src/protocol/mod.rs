@@ -16,11 +16,13 @@
 //!    advances `durable`. Others go on committing meanwhile.
 //! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park. Futures and callbacks
 //!    ([`Listener`](listener::Listener)) do the same but park nobody, and someone leads for them.
+//!    Followers wait for whatever comes ([`following`]), and nobody leads for them.
 //!
 //! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
 
 mod commit;
 mod cut;
+mod following;
 mod layout;
 mod lead;
 mod listener;
@@ -38,6 +40,7 @@ mod waiters;
 mod watermark;
 
 pub(crate) use commit::Run;
+pub(crate) use following::{Ahead, Followed};
 pub(crate) use layout::Extent;
 #[cfg(not(stratalog_loom))]
 pub(crate) use listener::call;
@@ -128,6 +131,9 @@ pub(crate) struct Protocol {
     commit_waiters: Waiters,
     sync_lead: Padded<Lead>,
     sync_waiters: Waiters,
+    /// Who waits for a watermark to move without asking for it, and leads for nobody.
+    commit_followers: Waiters,
+    sync_followers: Waiters,
 }
 
 impl Protocol {
@@ -149,6 +155,8 @@ impl Protocol {
             commit_waiters: Waiters::new(),
             sync_lead: Padded(Lead::new()),
             sync_waiters: Waiters::new(),
+            commit_followers: Waiters::new(),
+            sync_followers: Waiters::new(),
         }
     }
 
@@ -219,10 +227,13 @@ impl Protocol {
         self.free.advance(at + buffer.len() as u64);
     }
 
-    /// Refuses all later claims; those that were granted go on. Returns the tail, which is final
-    /// unless a cut is under way.
+    /// Refuses all later claims; those that were granted go on. Wakes all followers: there may be
+    /// nothing left to come. Returns the tail, which is final unless a cut is under way. The caller
+    /// holds no lock.
     pub(crate) fn close(&self) -> u64 {
-        self.tail.refuse(State::Closed).address()
+        let tail = self.tail.refuse(State::Closed).address();
+        self.tell_all_followers();
+        tail
     }
 
     /// Refuses all later claims: the first half of [`poison`](Self::poison), for who holds a lock still
@@ -238,5 +249,6 @@ impl Protocol {
         let of_sync = self.sync_waiters.wake_all();
         self.tell(of_commit, self.committed());
         self.tell(of_sync, self.durable());
+        self.tell_all_followers();
     }
 }

@@ -41,12 +41,11 @@ impl Snapshot {
         if end > area.end {
             return None;
         }
-        let offsets = segment.offsets(start..end);
-        let holds = |region: &&Arc<Region>| {
-            let slice = region.slice(offsets.clone());
-            slice.is_some_and(|slice| ptr::eq(slice, record.payload()))
-        };
-        let region = Arc::clone(area.regions().find(holds)?);
+        let (region, offsets) = area.regions().find_map(|(region, base)| {
+            let offsets = start.checked_sub(base)?..end.checked_sub(base)?;
+            let slice = region.slice(offsets.clone())?;
+            ptr::eq(slice, record.payload()).then(|| (Arc::clone(region), offsets))
+        })?;
         Some(Pin { region, offsets, _segment: Arc::clone(segment) })
     }
 }

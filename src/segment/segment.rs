@@ -16,7 +16,7 @@ use crate::format::{
     BLOCK_BYTES, DROPPED_SUFFIX, LogId, Trailer, frames_end, frames_start, segment_name,
 };
 use crate::storage::{Access, Region, Storage, StorageFile, read_exact_at};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -45,7 +45,12 @@ struct File {
     checked: Mutex<Vec<Range<u64>>>,
     /// Where the file is to be removed with its last holder.
     dropped: OnceLock<Arc<dyn Storage>>,
+    /// The base of the segment behind it: who holds this one finds out what followed it when it is
+    /// dropped. After a cut another one may come to follow.
+    next: AtomicU64,
 }
+
+const NO_SEGMENT: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Place {
@@ -68,6 +73,7 @@ impl Segment {
             place: Mutex::new(Place { name: segment_name(base), region: Weak::new() }),
             checked: Mutex::new(Vec::new()),
             dropped: OnceLock::new(),
+            next: AtomicU64::new(NO_SEGMENT),
         });
         Arc::new(Self { base, bytes, end, id, summary: OnceLock::new(), file })
     }
@@ -77,6 +83,16 @@ impl Segment {
         let Self { base, bytes, id, .. } = *self;
         let summary = OnceLock::new();
         Arc::new(Self { base, bytes, end, id, summary, file: Arc::clone(&self.file) })
+    }
+
+    /// The base of the segment that was attached behind it, if any was.
+    pub(crate) fn next_base(&self) -> Option<u64> {
+        Some(self.file.next.load(Ordering::Acquire)).filter(|base| *base != NO_SEGMENT)
+    }
+
+    /// Notes what is attached behind it. Called before anyone can find that.
+    pub(crate) fn followed_by(&self, next: &Self) {
+        self.file.next.store(next.base, Ordering::Release);
     }
 
     /// The name of its file, unless it is dropped.
@@ -148,19 +164,36 @@ impl Segment {
         end: u64,
         copy: bool,
     ) -> Result<Arc<Region>> {
+        if !copy && let Some(region) = self.mapped(storage)? {
+            return Ok(region);
+        }
+        self.copied(storage, self.base..end)
+    }
+
+    /// The file's bytes as memory, mapped; none if it can't be, in which case it can still be read.
+    pub(crate) fn mapped(&self, storage: &dyn Storage) -> Result<Option<Arc<Region>>> {
         let mut place = self.file.place.lock();
-        if let Some(region) = place.region.upgrade().filter(|_| !copy) {
-            return Ok(region);
+        if let Some(region) = place.region.upgrade() {
+            return Ok(Some(region));
         }
+        let region = self.open(storage, &place.name)?.map().ok().flatten().map(Arc::new);
+        if let Some(region) = &region {
+            place.region = Arc::downgrade(region);
+        }
+        Ok(region)
+    }
+
+    /// The bytes of a range of addresses, read into memory of our own.
+    pub(crate) fn copied(
+        &self,
+        storage: &dyn Storage,
+        addresses: Range<u64>,
+    ) -> Result<Arc<Region>> {
+        let place = self.file.place.lock();
         let file = self.open(storage, &place.name)?;
-        // A file that can't be mapped can still be read.
-        if !copy && let Ok(Some(region)) = file.map() {
-            let region = Arc::new(region);
-            place.region = Arc::downgrade(&region);
-            return Ok(region);
-        }
         drop(place);
-        Region::copied(end - self.base, |buffer| read_exact_at(&*file, buffer, 0))
+        let Range { start, end } = self.offsets(addresses);
+        Region::copied(end - start, |buffer| read_exact_at(&*file, buffer, start))
             .map(Arc::new)
             .map_err(|error| Error::io(Op::Read, storage.path(&self.name()), error))
     }

@@ -62,6 +62,11 @@ pub(crate) struct Segments(RwLock<Arc<SegmentSet>>);
 
 impl Segments {
     pub(crate) fn new(head: u64, segments: Vec<Arc<Segment>>) -> Self {
+        for pair in segments.windows(2) {
+            if let [segment, next] = pair {
+                segment.followed_by(next);
+            }
+        }
         Self(RwLock::new(Arc::new(SegmentSet { head, segments })))
     }
 
@@ -84,6 +89,9 @@ impl Segments {
         self.change(|set| {
             let mut segments = Vec::with_capacity(set.segments.len() + 1);
             segments.extend(set.segments.iter().cloned());
+            if let Some(last) = segments.last() {
+                last.followed_by(&segment);
+            }
             segments.push(segment);
             SegmentSet { head: set.head, segments }
         });

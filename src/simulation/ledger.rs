@@ -47,6 +47,8 @@ pub(super) enum Note {
     Cut { began: u64, told: u64, gone: Range<u64> },
     /// The application's state was set.
     State { began: u64, told: u64, bytes: Vec<u8> },
+    /// What a follower handed out that began at `from`; if it came to an end, then all below `kept`.
+    Followed { began: u64, told: u64, from: u64, kept: u64, found: Records },
     /// Closing the log succeeded.
     Closed { told: u64 },
 }
@@ -120,7 +122,7 @@ impl Ledger {
                 Note::State { began, told, bytes } => {
                     self.states.push((*began, *told, bytes.clone()));
                 }
-                Note::Read { .. } => {}
+                Note::Read { .. } | Note::Followed { .. } => {}
             }
         }
     }
@@ -149,18 +151,23 @@ impl Ledger {
     /// Checks what was read while others appended. All notes are entered.
     pub(super) fn check_reads(&mut self, notes: &[Note]) {
         for note in notes {
-            let Note::Read { began, told, committed, head, found } = note else { continue };
-            let known = self.heads.iter().any(|(began, _, known)| began <= told && known == head);
-            assert!(known, "nobody made {head} the head");
-            let passed = |(_, before, least): &(u64, u64, u64)| before < began && least > head;
-            assert!(!self.heads.iter().any(passed), "the head went back to {head}");
-            let made = |(_, ended, _): &&(u64, u64, Range<u64>)| ended < began;
-            let begun = |(start, ..): &&(u64, u64, Range<u64>)| start <= told;
-            let gone: Vec<_> =
-                self.cuts.iter().filter(made).map(|(.., gone)| gone.clone()).collect();
-            let may = self.cuts.iter().filter(|cut| !made(cut) && begun(cut));
-            let may: Vec<_> = may.map(|(.., gone)| gone.clone()).collect();
-            self.check_cut_prefix(found, *head, *committed, (&gone, &may));
+            let (told, found) = match note {
+                Note::Read { began, told, committed, head, found } => {
+                    self.check_head((*began, *told), *head);
+                    let (gone, may) = self.cuts_beside(*began, *told);
+                    self.check_cut_prefix(found, *head, *committed, (&gone, &may));
+                    (told, found)
+                }
+                Note::Followed { began, told, from, kept, found } => {
+                    let (gone, may) = self.cuts_beside(*began, *told);
+                    check_cut(&may, |made| {
+                        let gone = [gone.as_slice(), made].concat();
+                        self.check_stretch(found, *from, *kept, &gone).map(drop)
+                    });
+                    (told, found)
+                }
+                _ => continue,
+            };
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -169,6 +176,24 @@ impl Ledger {
                 self.committed.push((*told, last + 1));
             }
         }
+    }
+
+    /// Somebody made `head` the head, and it is not below one that was known before.
+    fn check_head(&self, (began, told): (u64, u64), head: u64) {
+        let known = self.heads.iter().any(|(began, _, known)| *began <= told && *known == head);
+        assert!(known, "nobody made {head} the head");
+        let passed = |(_, before, least): &(u64, u64, u64)| *before < began && *least > head;
+        assert!(!self.heads.iter().any(passed), "the head went back to {head}");
+    }
+
+    /// The cuts that were made before a call, and those that may have been made during it.
+    fn cuts_beside(&self, began: u64, told: u64) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+        let begun = self.cuts.iter().filter(|(start, ..)| *start <= told);
+        let (made, may): (Vec<_>, Vec<_>) = begun.partition(|(_, ended, _)| *ended < began);
+        let ranges = |cuts: Vec<&(u64, u64, Range<u64>)>| {
+            cuts.into_iter().map(|(.., gone)| gone.clone()).collect()
+        };
+        (ranges(made), ranges(may))
     }
 
     /// Records `found` must be what some of the cuts that may have been made leave, beside those that
@@ -180,18 +205,7 @@ impl Ledger {
         kept: u64,
         (gone, may): (&[Range<u64>], &[Range<u64>]),
     ) -> Vec<Range<u64>> {
-        let mut refusal = Ok(());
-        for chosen in 0..1_u32 << may.len() {
-            let made = |number: &usize| chosen >> number & 1 == 1;
-            let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
-            let made: Vec<_> = made.cloned().collect();
-            let gone: Vec<_> = gone.iter().chain(&made).cloned().collect();
-            refusal = self.check_prefix(found, head, kept, &gone);
-            if refusal.is_ok() {
-                return made;
-            }
-        }
-        panic!("{}", refusal.unwrap_err());
+        check_cut(may, |made| self.check_prefix(found, head, kept, &[gone, made].concat()))
     }
 
     /// Records `found` must be the first ones from `head` on, but for those that are `gone`, hold all
@@ -203,9 +217,25 @@ impl Ledger {
         kept: u64,
         gone: &[Range<u64>],
     ) -> Result<(), String> {
+        let next = self.check_stretch(found, head, kept, gone)?;
+        let batch_end = found.last().map_or(0, |(at, _)| self.entries[at].batch_end);
+        match next {
+            Some(next) if next <= batch_end => Err("the log ends inside a batch".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records `found` must be the first ones from the address `from` on, but for those that are
+    /// `gone`, and hold all below `kept`. Returns the address of the one that would come next.
+    fn check_stretch(
+        &self,
+        found: &Records,
+        from: u64,
+        kept: u64,
+        gone: &[Range<u64>],
+    ) -> Result<Option<u64>, String> {
         let there = |(at, _): &(&u64, &Entry)| !gone.iter().any(|gone| gone.contains(at));
-        let mut expected = self.entries.range(head..).filter(there);
-        let mut batch_end = 0;
+        let mut expected = self.entries.range(from..).filter(there);
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
                 return Err(format!(
@@ -221,16 +251,12 @@ impl Ledger {
                 let (appended, found) = (shown_bytes(&entry.payload), shown_bytes(payload));
                 return Err(format!("at {at}: appended {appended}, found {found}"));
             }
-            batch_end = entry.batch_end;
         }
-        let Some((next, _)) = expected.next() else { return Ok(()) };
-        if *next <= batch_end {
-            return Err("the log ends inside a batch".into());
-        }
-        if *next < kept {
+        let next = expected.next().map(|(next, _)| *next);
+        if let Some(next) = next.filter(|next| *next < kept) {
             return Err(format!("lost: {next}, though everything below {kept} was promised"));
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Checks what an opened log showed: a new life begins. The events given are those before and
@@ -358,6 +384,24 @@ impl Crash {
             Self::Power { event, .. } | Self::Process { event } => event,
         }
     }
+}
+
+/// Of the cuts that may have been made, some must satisfy `check`. Returns those.
+fn check_cut(
+    may: &[Range<u64>],
+    check: impl Fn(&[Range<u64>]) -> Result<(), String>,
+) -> Vec<Range<u64>> {
+    let mut refusal = Ok(());
+    for chosen in 0..1_u32 << may.len() {
+        let made = |number: &usize| chosen >> number & 1 == 1;
+        let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
+        let made: Vec<_> = made.cloned().collect();
+        refusal = check(&made);
+        if refusal.is_ok() {
+            return made;
+        }
+    }
+    panic!("{}", refusal.unwrap_err());
 }
 
 /// The length and first bytes of a payload.

@@ -4,13 +4,14 @@
 //! call and the count no other thread runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::{Note, Records};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
 use crate::random::Random;
 use crate::storage::FaultStorage;
 use crate::sync::schedule::{nap, quietly};
-use crate::{Error, Hold, Log, Lsn, Options, Result, restore_with};
+use crate::{Error, FollowOptions, Hold, Log, Lsn, Options, Result, restore_with};
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -28,6 +29,9 @@ pub(super) enum Operation {
     Read,
     /// Archives to a disk of its own and makes a log of that.
     Archive,
+    /// Follows for so many records, from the head or from the record that this thread appended last;
+    /// what is durable only, if true.
+    Follow(u64, bool),
     /// Looks at the watermarks.
     Look,
     /// Drops what lies before a place that the thread knows of: the number says which.
@@ -54,10 +58,11 @@ impl Operation {
             55..68 => Self::Batch(sizes(random, segment_bytes)),
             68..71 => Self::Commit,
             71..75 => Self::Sync,
-            75..78 => Self::SyncTo,
-            78..81 => Self::Roll,
-            81..86 => Self::Read,
-            86..89 => Self::Look,
+            75..77 => Self::SyncTo,
+            77..80 => Self::Roll,
+            80..83 => Self::Read,
+            83..87 => Self::Follow(random.below(40), random.chance(40)),
+            87..89 => Self::Look,
             89..94 => Self::Truncate(random.next()),
             94..96 => Self::State(usize::try_from(random.below(1025)).unwrap_or(0)),
             96..97 => Self::Hold,
@@ -184,22 +189,17 @@ impl Actor {
                 Ok(())
             }
             Operation::Archive => self.archive(log),
+            Operation::Follow(count, durable_only) => self.follow(log, *count, *durable_only),
             Operation::Look => {
                 self.look(log);
                 Ok(())
             }
             Operation::Truncate(choice) => self.truncate(log, *choice),
             Operation::Cut(choice) => self.cut(log, *choice),
-            Operation::State(bytes) => {
-                let bytes = self.payload(*bytes).to_vec();
-                let began = self.now();
-                log.set_app_state(&bytes)?;
-                self.notes.push(Note::State { began, told: self.now(), bytes });
-                Ok(())
-            }
+            Operation::State(bytes) => self.set_state(log, *bytes),
             Operation::Hold => self.hold(log),
             Operation::Nap => {
-                nap(std::time::Duration::from_millis(60));
+                nap(Duration::from_millis(60));
                 Ok(())
             }
             Operation::Close => {
@@ -324,6 +324,37 @@ impl Actor {
         self.notes.push(Note::Committed { told: self.now(), below: committed });
     }
 
+    fn follow(&mut self, log: &Log, count: u64, durable_only: bool) -> Result<()> {
+        let began = self.now();
+        let from = self.last.filter(|lsn| count.is_multiple_of(2) && *lsn < log.committed());
+        let from = from.unwrap_or(log.head());
+        let options = FollowOptions::new().durable_only(durable_only);
+        let reached = if durable_only { log.durable() } else { log.committed() };
+        let mut follower = match log.follow_with(from, options) {
+            Err(Error::Truncated { .. } | Error::Cut { .. }) => return Ok(()),
+            follower => follower?,
+        };
+        let (mut found, mut kept) = (Records::new(), 0);
+        while (found.len() as u64) < count {
+            // In time that is counted: it may pass while others append.
+            match follower.next_timeout(Duration::from_micros(200)) {
+                Ok(Some(record)) => found.push((record.lsn().get(), record.payload().to_vec())),
+                Ok(None) | Err(Error::Closed) => {
+                    kept = reached.get();
+                    break;
+                }
+                Err(Error::Truncated { .. } | Error::Cut { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let told = self.now();
+        if durable_only && let Some((last, _)) = found.last() {
+            self.notes.push(Note::Durable { told, below: last + 1 });
+        }
+        self.notes.push(Note::Followed { began, told, from: from.get(), kept, found });
+        Ok(())
+    }
+
     fn read(&mut self, log: &Log) {
         let (began, committed) = (self.now(), log.committed().get());
         let (head, found) = read(log);
@@ -331,6 +362,14 @@ impl Actor {
         assert!(held.is_none_or(|held| head <= held.get()), "{head} is above the hold {held:?}");
         self.notes.push(Note::Read { began, told: self.now(), committed, head, found });
         self.places.push(log.committed());
+    }
+
+    fn set_state(&mut self, log: &Log, bytes: usize) -> Result<()> {
+        let bytes = self.payload(bytes).to_vec();
+        let began = self.now();
+        log.set_app_state(&bytes)?;
+        self.notes.push(Note::State { began, told: self.now(), bytes });
+        Ok(())
     }
 
     /// Holds the last record, if it is still there.

@@ -185,6 +185,7 @@ impl Region {
     }
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "what keeps it is nothing to look at")]
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &*self.memory {

@@ -37,6 +37,8 @@ mod failure;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]

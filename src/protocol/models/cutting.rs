@@ -10,12 +10,12 @@ const FRESH: u64 = frames_start(16384);
 
 impl Log {
     /// Cuts the log at its start, as far as the protocol is concerned. False if it is empty.
-    fn cut(&self) -> Result<bool, Stopped> {
+    pub(super) fn cut(&self) -> Result<bool, Stopped> {
         let cut = {
             let _alone = self.disk.truncation.lock();
             self.cut_alone()
         };
-        self.protocol.tell_durable();
+        self.protocol.tell_of_cut();
         cut.map_err(|stopped| self.disk.hear(stopped))
     }
 

@@ -5,12 +5,14 @@
 //! Run with `RUSTFLAGS="--cfg stratalog_loom" cargo test --release --lib protocol::models`.
 //!
 //! [`appending`], [`rolling`], [`syncing`] and [`reading`] run the protocol from the start;
-//! [`cutting`] makes the log shorter; [`handing`] begins in the middle, with a leader at work, to reach with two threads what otherwise
-//! takes three; [`listening`] is about futures and callbacks; [`ending`] about failures and closing.
+//! [`cutting`] makes the log shorter; [`handing`] begins in the middle, with a leader at work, to
+//! reach with two threads what otherwise takes three; [`listening`] is about futures and callbacks;
+//! [`following`] about those who wait for whatever comes; [`ending`] about failures and closing.
 
 mod appending;
 mod cutting;
 mod ending;
+mod following;
 mod handing;
 mod listening;
 mod reading;

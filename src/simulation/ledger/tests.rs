@@ -176,3 +176,46 @@ fn the_state_of_the_application_is_the_last_that_was_set() {
     assert!(!finds(12, &[]) && finds(12, &[1]) && finds(12, &[2]));
     assert!(!finds(14, &[1]) && finds(14, &[2]));
 }
+
+#[test]
+fn a_follower_sees_all_from_where_it_began() {
+    let followed = |numbers, from, kept| {
+        let note = Note::Followed { began: 8, told: 8, from, kept, found: shown(numbers, 0).found };
+        catch_unwind(move || ledger().check_reads(&[note])).is_ok()
+    };
+    // It may stop where it likes, unless it came to an end.
+    assert!(followed(&[2, 3], 4168, 0) && followed(&[2], 4168, 4192) && followed(&[], 4168, 4168));
+    assert!(!followed(&[2], 4144, 0) && !followed(&[2, 4], 4168, 0));
+    assert!(!followed(&[2], 4168, 4193) && !followed(&[2, 3, 4, 5], 4168, 0));
+    // What it has seen was committed.
+    let mut ledger = ledger();
+    ledger.check_reads(&[Note::Followed {
+        began: 8,
+        told: 8,
+        from: 4192,
+        kept: 0,
+        found: shown(&[3, 4], 0).found,
+    }]);
+    let mut next = ledger.after(Crash::Process { event: 8 });
+    assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
+}
+
+#[test]
+fn a_follower_sees_what_a_cut_leaves_or_what_was_there_before() {
+    let followed = |(began, told), numbers, kept| {
+        let mut ledger = ledger();
+        ledger.enter(&[Note::Cut { began: 8, told: 10, gone: 4168..4192 }]);
+        let found = shown(numbers, 0).found;
+        let note = Note::Followed { began, told, from: 4144, kept, found };
+        catch_unwind(move || ledger.check_reads(&[note])).is_ok()
+    };
+    for kept in [0, 4193] {
+        assert!(followed((6, 7), &[1, 2, 3], kept) && !followed((6, 7), &[1, 3], kept));
+        assert!(followed((6, 8), &[1, 2, 3], kept) && followed((6, 8), &[1, 3], kept));
+        assert!(followed((10, 12), &[1, 2, 3], kept) && followed((10, 12), &[1, 3], kept));
+        assert!(!followed((11, 12), &[1, 2, 3], kept) && followed((11, 12), &[1, 3], kept));
+        assert!(!followed((9, 9), &[2, 3], kept) && !followed((9, 9), &[1, 4], kept));
+    }
+    // One that was told of the cut has come to no end.
+    assert!(followed((9, 9), &[1, 2], 0) && !followed((9, 9), &[1, 2], 4193));
+}
