@@ -193,10 +193,7 @@ impl fmt::Debug for Region {
             Memory::Shared(_) => "shared",
             Memory::Private(_) => "private",
         };
-        f.debug_struct("Region")
-            .field("kind", &kind)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Region").field("kind", &kind).field("len", &self.len()).finish()
     }
 }
 
