@@ -24,7 +24,7 @@ impl Log {
     /// [`Cut`](crate::Error::Cut).
     ///
     /// The record may lie inside a batch, which then ends with it. If nothing follows it, nothing
-    /// changes. [Holds](crate::Stats) do not prevent a cut.
+    /// changes. [Holds](Self::hold) do not prevent a cut.
     ///
     /// A callback of [`on_durable`](Self::on_durable) must not call this.
     ///
