@@ -39,6 +39,7 @@
 //! follows the tag, whichever way and from whichever storage it is read. A type that wants more
 //! than that does not compile, or is refused when it is appended.
 
+#[cfg(any(feature = "rkyv", feature = "serde", feature = "zerocopy"))]
 mod typed;
 
 #[cfg(feature = "bytes")]
@@ -50,4 +51,5 @@ pub mod serde;
 #[cfg(feature = "zerocopy")]
 pub mod zerocopy;
 
+#[cfg(any(feature = "rkyv", feature = "serde", feature = "zerocopy"))]
 pub use typed::Typed;

@@ -25,12 +25,16 @@ fn a_closed_log_goes_on_where_it_ended() {
     let mut random = Random::new(seed("clean"));
     let disk = MemoryStorage::new();
     let mut expected = Records::new();
+    let mut was_full = false;
     for round in 0..12 {
         let log = tiny().background(round % 2 == 0).open_with(disk.clone()).unwrap();
         assert_eq!((log.recovery().created, log.recovery().clean), (round == 0, round > 0));
-        assert_eq!(log.recovery().scanned_bytes, 0);
         assert_eq!(log.recovery().rewritten_bytes, 0);
-        assert_eq!(log.recovery().end, log.tail());
+        // One that was closed with its last segment full has to be summed up, and goes on in the next.
+        if !was_full {
+            assert_eq!(log.recovery().scanned_bytes, 0);
+            assert_eq!(log.recovery().end, log.tail());
+        }
         assert_eq!(records(&log), expected);
         let tail = log.tail();
         let more = append(&log, random.below(25), &mut random);
@@ -40,6 +44,8 @@ fn a_closed_log_goes_on_where_it_ended() {
             assert!(skipped < 300 + 2 * 4096, "{skipped} bytes are skipped");
         }
         expected.extend(more);
+        let last = log.segments().into_iter().rfind(|info| info.state == SegmentState::Active);
+        was_full = last.is_some_and(|last| last.base + last.bytes - 4096 - last.end.get() < 16);
         match round % 3 {
             0 => drop(log),
             _ => log.close().unwrap(),
