@@ -15,6 +15,10 @@ lint:
 doc:
     scripts/doc.sh
 
+# The adapters: each feature by itself, and the tests of them all.
+features *arguments:
+    scripts/features.sh {{ arguments }}
+
 # All interleavings of the protocol's models.
 loom *arguments:
     scripts/loom.sh {{ arguments }}

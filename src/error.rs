@@ -12,6 +12,9 @@ use crate::Lsn;
 use one_line::OneLine;
 
 pub(crate) mod one_line;
+mod wrong_type;
+
+pub use wrong_type::WrongType;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -143,7 +146,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The record or batch does not fit in one segment. Split it, or open the log with larger
-    /// segments.
+    /// segments. Or the application's state is larger than 1024 bytes.
     #[non_exhaustive]
     RecordTooLarge {
         /// The bytes that it takes: for one record its payload, for a batch all frames.
@@ -181,7 +184,8 @@ pub enum Error {
         /// The end of what can be read.
         end: Lsn,
     },
-    /// There is no room for another segment. Nothing was appended and nothing is lost.
+    /// There is no room for another segment: on the disk, or below
+    /// [`max_log_bytes`](crate::Options::max_log_bytes). Nothing was appended and nothing is lost.
     ///
     /// Free some space, by `truncate_before` or otherwise, and append again: the log need not be
     /// reopened.
@@ -225,6 +229,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Something is in the way of what would be archived or restored: in the archive a file of the
+    /// same name that differs, or a second history of which links don't say which one goes on; where
+    /// a log is to be made, files that are there already. It was not touched.
+    ///
+    /// Name another directory, or move the file away; of two histories name a record of the one.
+    #[non_exhaustive]
+    ArchiveConflict {
+        /// The file.
+        path: PathBuf,
+    },
     /// A segment that the log needs is not there. Nothing was changed. Restore it from a copy.
     #[non_exhaustive]
     MissingSegment {
@@ -232,6 +246,27 @@ pub enum Error {
         path: PathBuf,
         /// The first address that is missing.
         lsn: Lsn,
+    },
+    /// The record is there and undamaged, but of another type than it was read as.
+    ///
+    /// Read it as the type that it was appended as, or leave it out.
+    #[non_exhaustive]
+    NotOfType {
+        /// The record.
+        lsn: Lsn,
+        /// The name of the type that it was read as.
+        expected: &'static str,
+        /// What gave it away.
+        reason: WrongType,
+    },
+    /// The value can't be written as a record of its type: its own code refuses, its length is not
+    /// known ahead, or its archive has parts that want to be aligned to more than 8 bytes.
+    ///
+    /// Nothing was appended. Change the type, or encode it by other means.
+    #[non_exhaustive]
+    NotEncodable {
+        /// The name of the type.
+        type_name: &'static str,
     },
 }
 
@@ -383,8 +418,18 @@ impl fmt::Display for Error {
             Self::ForeignFile { path } => {
                 write!(f, "{}: expected only files of the log, found this one", OneLine(path))
             }
+            Self::ArchiveConflict { path } => {
+                write!(f, "{}: expected nothing or the same, found something else", OneLine(path))
+            }
             Self::MissingSegment { path, lsn } => {
                 write!(f, "{}: expected a segment that holds lsn {lsn}, found none", OneLine(path))
+            }
+            Self::NotOfType { lsn, expected, reason } => {
+                let name = expected.escape_debug();
+                write!(f, "lsn {lsn}: not a record of type {name}: {reason}")
+            }
+            Self::NotEncodable { type_name } => {
+                write!(f, "the value of type {} has no encoding", type_name.escape_debug())
             }
         }
     }

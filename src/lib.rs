@@ -45,6 +45,9 @@
 //! - [`Error`]: each variant says what to do about it.
 //! - [`storage::Storage`]: where the files are. For tests take [`storage::MemoryStorage`], or with the
 //!   feature `test-util` `storage::FaultStorage`, which loses power and fails; or write your own.
+//! - `adapters`: typed records, each kind behind a feature that is off by default: `serde` (encoded by
+//!   postcard), `zerocopy` and `rkyv` (read in place from the map), and `bytes`, handles to payloads
+//!   that outlive their snapshot.
 //! - [`mod@format`]: what lies on disk, as pure functions, for tools that read it without a log.
 
 // loom's models are tests; what their library would hold besides has no users without files.
@@ -84,15 +87,23 @@ mod recover;
 #[cfg(not(stratalog_loom))]
 mod log;
 
+#[cfg(any(feature = "bytes", feature = "rkyv", feature = "serde", feature = "zerocopy"))]
+#[cfg(not(stratalog_loom))]
+pub mod adapters;
+
 #[cfg(test)]
 #[cfg(not(any(stratalog_loom, miri)))]
 mod simulation;
 
-pub use error::{Corruption, Error, NotALog, Op, Result};
+pub use error::{Corruption, Error, NotALog, Op, Result, WrongType};
 #[cfg(not(stratalog_loom))]
-pub use log::{DurableAt, Log, SegmentInfo, SegmentState, Stats};
+pub use log::{
+    ArchiveReport, DurableAt, FollowOptions, Follower, Hold, HoldInfo, Log, LogReader, Progress,
+    ReaderFollower, RestoreReport, SalvageReport, SegmentInfo, SegmentSeal, SegmentState, Stats,
+    restore, restore_with, salvage, salvage_with, verify_segment, verify_segment_with,
+};
 pub use lsn::Lsn;
-pub use options::{Options, RecoveryPolicy};
+pub use options::{AtLimit, Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]
 pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
 #[cfg(not(stratalog_loom))]

@@ -3,6 +3,9 @@
 //! Invariant: `validate` is called before anything is read or made, so that no option out of its
 //! range reaches a disk.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Error, Result};
@@ -25,6 +28,53 @@ pub enum RecoveryPolicy {
     SkipCorrupt,
 }
 
+/// What happens when a log has come to [`Options::max_log_bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AtLimit {
+    /// Appends are refused with [`NoSpace`](crate::Error::NoSpace), until `truncate_before` has made
+    /// room.
+    #[default]
+    Refuse,
+    /// The oldest whole segments are dropped, also those that a hold is to keep: the head moves up to
+    /// the first record of the next segment. Only what is durable is dropped.
+    DropOldest,
+}
+
+/// What is told of a segment that was sealed.
+#[derive(Debug)]
+pub(crate) struct SealedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) base: u64,
+    pub(crate) bytes: u64,
+    pub(crate) end: u64,
+    /// The log that wrote it.
+    pub(crate) id: [u8; 16],
+    /// What its trailer says, if that can be read.
+    pub(crate) summary: Option<SealedSummary>,
+}
+
+/// What the trailer says of a segment that was sealed.
+#[derive(Debug)]
+pub(crate) struct SealedSummary {
+    pub(crate) records: u64,
+    pub(crate) first: Option<u64>,
+    pub(crate) last: Option<u64>,
+    pub(crate) frames_crc: u32,
+    pub(crate) previous_checksum: u32,
+    pub(crate) checksum: u32,
+}
+
+/// Code of the caller's that is told of each segment that was sealed.
+#[derive(Clone)]
+pub(crate) struct SealHook(pub(crate) Arc<dyn Fn(SealedFile) + Send + Sync>);
+
+impl fmt::Debug for SealHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealHook")
+    }
+}
+
 /// How a log is opened. Made with defaults, changed by setters, used by an `open` method.
 ///
 /// ```no_run
@@ -39,6 +89,10 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) create: bool,
+    /// 0 is no limit.
+    pub(crate) max_log_bytes: u64,
+    pub(crate) at_limit: AtLimit,
+    pub(crate) on_seal: Option<SealHook>,
 }
 
 /// The smallest segment file, in bytes.
@@ -57,7 +111,7 @@ impl Default for Options {
 
 impl Options {
     /// The defaults: segments of 64 MiB, a write buffer of 1 MiB, a maintenance thread, a torn tail
-    /// is cut, a missing log is created.
+    /// is cut, a missing log is created, no limit.
     pub const fn new() -> Self {
         Self {
             segment_bytes: 64 << 20,
@@ -66,6 +120,9 @@ impl Options {
             background: true,
             recovery: RecoveryPolicy::CutTornTail,
             create: true,
+            max_log_bytes: 0,
+            at_limit: AtLimit::Refuse,
+            on_seal: None,
         }
     }
 
@@ -118,6 +175,37 @@ impl Options {
         self
     }
 
+    /// How large the log may become, in bytes: its segment files and the spares, each with its full
+    /// size. At least twice [`segment_bytes`](Self::segment_bytes), or 0 for no limit. Default 0.
+    ///
+    /// It is looked at when a segment is made. Segments that were dropped while a snapshot still reads
+    /// them do not count, though they take space until then; nor does, for a moment, one whose file is
+    /// just being removed. A log that is larger already is opened.
+    pub fn max_log_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.max_log_bytes = bytes;
+        self
+    }
+
+    /// What happens when the log has come to [`max_log_bytes`](Self::max_log_bytes). Default
+    /// [`AtLimit::Refuse`].
+    ///
+    /// ```
+    /// use stratalog::{AtLimit, Lsn, Options, storage::MemoryStorage};
+    /// let mut options = Options::new();
+    /// options.segment_bytes(16 << 10).max_log_bytes(64 << 10).at_limit(AtLimit::DropOldest);
+    /// let log = options.open_with(MemoryStorage::new())?;
+    /// let first = log.head();
+    /// for _ in 0..100 {
+    ///     log.append(&[7; 1000])?;
+    /// }
+    /// assert!(log.head() > first && log.stats().bytes <= 64 << 10);
+    /// # Ok::<(), stratalog::Error>(())
+    /// ```
+    pub fn at_limit(&mut self, at_limit: AtLimit) -> &mut Self {
+        self.at_limit = at_limit;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse =
             |option, found, expected| Err(Error::InvalidOptions { option, found, expected });
@@ -132,6 +220,10 @@ impl Options {
         {
             let expected = "a power of two from 4096 to 268435456";
             return refuse("write_buffer_bytes", self.write_buffer_bytes as u64, expected);
+        }
+        if self.max_log_bytes != 0 && self.max_log_bytes / 2 < self.segment_bytes {
+            let expected = "0, or at least twice segment_bytes";
+            return refuse("max_log_bytes", self.max_log_bytes, expected);
         }
         match self.commit_delay {
             Some(delay) if delay > MAX_COMMIT_DELAY => {

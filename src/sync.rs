@@ -23,7 +23,7 @@ mod scheduled;
 mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
-    pub(crate) use std::thread::{JoinHandle, Thread, current, park, yield_now};
+    pub(crate) use std::thread::{JoinHandle, Thread, current, park, park_timeout, yield_now};
     pub(crate) use std::time::Instant;
 
     #[cfg(miri)]
@@ -43,12 +43,41 @@ mod real {
 #[cfg(not(stratalog_loom))]
 mod imp {
     pub(crate) use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
     #[cfg(any(not(test), miri))]
     pub(crate) use super::real::*;
     #[cfg(test)]
     #[cfg(not(miri))]
     pub(crate) use super::scheduled::*;
+
+    /// Until when to wait.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Deadline(Option<(Instant, Duration)>);
+
+    impl Deadline {
+        pub(crate) const NEVER: Self = Self(None);
+
+        /// So far from now.
+        pub(crate) fn after(timeout: Duration) -> Self {
+            Self(Some((Instant::now(), timeout)))
+        }
+    }
+
+    /// Parks; false, at once, if the deadline has passed. May return early, as `park` does.
+    pub(crate) fn park_until(deadline: &Deadline) -> bool {
+        let Some((start, timeout)) = &deadline.0 else {
+            park();
+            return true;
+        };
+        match timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+            Some(left) => {
+                park_timeout(left);
+                true
+            }
+            None => false,
+        }
+    }
 
     /// Marks memory that one side writes and the other reads without synchronising on it itself.
     /// Here it is nothing; under loom it reports every pair of accesses that nothing orders.
@@ -107,6 +136,19 @@ mod imp {
         while !std::mem::take(&mut *token) {
             token = changed.wait(token).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+    }
+
+    /// There is no time under loom, so there is no other deadline.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Deadline;
+
+    impl Deadline {
+        pub(crate) const NEVER: Self = Self;
+    }
+
+    pub(crate) fn park_until(_deadline: &Deadline) -> bool {
+        park();
+        true
     }
 
     impl Thread {

@@ -10,6 +10,7 @@ use crate::append::direct::append_direct;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
+use crate::lsn::Lsn;
 use crate::protocol::{Failed, Outcome, Part, Protocol, Refused, State};
 
 #[derive(Debug)]
@@ -44,8 +45,11 @@ impl Appender {
     /// Appends one record; it is durable on return.
     pub(crate) fn append_durable(&self, payload: &[u8]) -> Result<u64> {
         let (at, end) = self.place(payload)?;
-        self.sync_until(end)?;
-        Ok(at)
+        match self.sync_until(end) {
+            Ok(_) => Ok(at),
+            Err(Error::Cut { .. }) => Err(Error::Cut { lsn: Lsn::new(at) }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends one record; it is committed when anyone commits.
@@ -94,7 +98,7 @@ impl Appender {
             let tail = self.protocol.tail();
             return Ok(tail..tail);
         }
-        let (at, end) = if need > self.protocol.staged_max() {
+        let (at, end) = if self.is_too_big_for_the_ring(need) {
             append_direct(&self.protocol, &self.disk, &parts, need)
         } else {
             self.protocol.stage_batch(&self.disk, &parts, need)
@@ -113,6 +117,13 @@ impl Appender {
     /// Waits until everything below `target` is durable; returns the watermark.
     pub(crate) fn sync_until(&self, target: u64) -> Result<u64> {
         self.sync_outcome(target).map_err(|stopped| self.disk.stopped(stopped))
+    }
+
+    /// Makes everything below `target` durable that was not cut away.
+    pub(crate) fn sync_kept(&self, target: u64) -> Result<()> {
+        let synced = self.protocol.sync_past(&self.disk, target);
+        self.disk.bell.watch();
+        synced.map_err(|stopped| self.disk.stopped(stopped))
     }
 
     /// The same in the protocol's words.
@@ -155,12 +166,17 @@ impl Appender {
         let len = self.part_len(payload.len())?;
         let part = Part::new(payload, len);
         let need = frame_bytes(len);
-        if need > self.protocol.staged_max() {
+        if self.is_too_big_for_the_ring(need) {
             append_direct(&self.protocol, &self.disk, &[part], need)
         } else {
             self.protocol.stage(&self.disk, part)
         }
         .map_err(|refused| self.refused(refused))
+    }
+
+    #[inline]
+    fn is_too_big_for_the_ring(&self, need: u64) -> bool {
+        need > self.protocol.staged_max()
     }
 
     #[inline]

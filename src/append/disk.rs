@@ -9,14 +9,16 @@ use std::sync::Arc;
 use crate::append::gather::Gather;
 use crate::append::upkeep::Upkeep;
 use crate::error::{Error, Op, Result};
-use crate::options::Options;
+use crate::lsn::Lsn;
+use crate::options::{AtLimit, Options, SealHook};
 use crate::protocol::{Failed, Medium, Protocol, Run, Stopped};
 use crate::segment::bell::Bell;
 use crate::segment::control::Control;
 use crate::segment::failure::Cause;
+use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
-use crate::segment::set::Segments;
-use crate::segment::supply::Supply;
+use crate::segment::set::{SegmentSet, Segments};
+use crate::segment::supply::{Supply, is_limit};
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
@@ -26,7 +28,7 @@ const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
 /// With more unsealed segments than this the appender that needs another seals some first: each of
 /// them has a descriptor.
-const UNSEALED_MAX: usize = 8;
+pub(super) const UNSEALED_MAX: usize = 8;
 
 /// The segment written last, and its descriptor.
 pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;
@@ -53,7 +55,13 @@ pub(crate) struct Disk {
     pub(super) writer: Mutex<Writer>,
     writes: AtomicU64,
     /// Whether a thread of the log's own does the upkeep.
-    background: bool,
+    pub(super) background: bool,
+    pub(super) at_limit: AtLimit,
+    pub(super) on_seal: Option<SealHook>,
+    pub(crate) holds: Arc<Holds>,
+    /// Held by whoever makes the log shorter, who meanwhile leads no sync and runs no code of the
+    /// caller's.
+    pub(crate) truncation: Mutex<()>,
     pub(super) upkeep: Mutex<Upkeep>,
 }
 
@@ -77,6 +85,10 @@ impl Disk {
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
             background: options.background,
+            at_limit: options.at_limit,
+            on_seal: options.on_seal.clone(),
+            holds: Arc::default(),
+            truncation: Mutex::new(()),
             upkeep: Mutex::new(Upkeep { last_checksum, closed: false }),
         }
     }
@@ -103,9 +115,8 @@ impl Disk {
         if target.as_ref().is_none_or(|(segment, _)| segment.base != base) {
             *target = self
                 .segments
-                .load()
-                .at_base(base)
-                .and_then(|segment| Some((Arc::clone(segment), segment.file()?)));
+                .with(|set| set.at_base(base).cloned())
+                .and_then(|segment| segment.file().map(|file| (segment, file)));
         }
         let Some((segment, file)) = target else {
             debug_assert!(false, "a segment is attached before it is written, and open until then");
@@ -121,6 +132,23 @@ impl Disk {
     pub(crate) fn retire(&self) {
         *self.writer.lock() = Writer { closed: true, ..Writer::default() };
         self.upkeep.lock().closed = true;
+        // Whoever comes for it later finds the log closed.
+        let _shorter = self.truncation.lock();
+        self.supply.empty_pool();
+        self.control.close();
+    }
+
+    /// Prepares a spare if one is wanted, and drops the oldest segment for it if that is what is to
+    /// happen at the limit. True if there may be more to do.
+    pub(crate) fn keep_spares(&self, protocol: &Protocol) -> Result<bool> {
+        let poison = |error: &Error| self.poison(protocol, error);
+        let kept = self.supply.keep_spares(protocol, &self.segments, &self.control, &poison);
+        match kept {
+            // Whoever needs the segment hears of it, and by then there may be room.
+            Err(error) if is_limit(&error) => self.drops_oldest(protocol),
+            Err(Error::NoSpace { .. }) => Ok(false),
+            kept => kept,
+        }
     }
 
     /// The error for a thread whose waiting or claiming was stopped.
@@ -130,7 +158,16 @@ impl Disk {
             Stopped::Failed => self.cause.io(),
             Stopped::Poisoned => self.cause.poisoned(),
             Stopped::Closed => Error::Closed,
+            // A target is the end of a record, or one more than its address.
+            Stopped::Cut(target) => Error::Cut { lsn: Lsn::new(target & !7) },
         }
+    }
+
+    /// Notes the cause and refuses claims. Who holds a lock does this before it lets go of it, and
+    /// [poisons](Self::poison) after that.
+    pub(super) fn refuse(&self, protocol: &Protocol, error: &Error) {
+        self.cause.note(error);
+        protocol.refuse();
     }
 
     /// Ends the use of the log: notes the cause, refuses claims, wakes all.
@@ -146,12 +183,22 @@ impl Medium for Disk {
     fn make_room(&self, protocol: &Protocol, tail: u64, need: u64) -> Result<bool> {
         let poison = |error: &Error| self.poison(protocol, error);
         let (segments, control) = (&self.segments, &self.control);
-        let made = self.supply.make_room(protocol, segments, control, (tail, need), &poison);
+        let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
+        let mut made = make();
+        while made.as_ref().is_err_and(is_limit) {
+            match self.drops_oldest(protocol) {
+                Ok(true) => made = make(),
+                // The log's own thread has just made the last that fits.
+                Ok(false) if !self.supply.spares().is_empty() => made = make(),
+                Ok(false) => break,
+                Err(error) => made = Err(error),
+            }
+        }
         if self.background {
             self.bell.ring();
         }
         let kept = made.and_then(|made| {
-            if !self.background || self.segments.load().unsealed() > UNSEALED_MAX {
+            if !self.background || self.segments.with(SegmentSet::unsealed) > UNSEALED_MAX {
                 self.seal_ended(protocol)?;
             }
             Ok(made)
@@ -185,7 +232,10 @@ impl Medium for Disk {
 
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
         let start = Instant::now();
-        for segment in self.segments.load().overlapping(from, to) {
+        // Only these: whoever truncates meanwhile should not find the others pinned.
+        let segments: Vec<_> =
+            self.segments.with(|set| set.overlapping(from, to).cloned().collect());
+        for segment in &segments {
             let Some(file) = segment.file() else {
                 debug_assert!(false, "a segment stays open until all of it is durable");
                 return Err(Failed);
@@ -194,6 +244,10 @@ impl Medium for Disk {
         }
         self.gather.took(start.elapsed());
         Ok(())
+    }
+
+    fn await_cut(&self) {
+        drop(self.truncation.lock());
     }
 
     fn gather(&self, waiting: &dyn Fn() -> usize) {

@@ -58,6 +58,21 @@ impl LogId {
     pub const fn bytes(&self) -> [u8; 16] {
         self.0
     }
+
+    /// Makes, of an id that was drawn, that of a log that is restored from another: its last four
+    /// bytes are the CRC of the twelve before them and the other log's id.
+    pub(crate) fn restored_from(self, other: Self) -> Self {
+        let [drawn @ .., _, _, _, _] = self.0;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&drawn), &other.0).to_le_bytes();
+        let mut id = self.0;
+        id.iter_mut().zip(drawn.into_iter().chain(crc)).for_each(|(to, byte)| *to = byte);
+        Self(id)
+    }
+
+    /// Whether the log of this id was restored from the other one; by a chance of 1 in 2^32 it was not.
+    pub(crate) fn is_restored_from(self, other: Self) -> bool {
+        self.restored_from(other) == self
+    }
 }
 
 impl fmt::Display for LogId {
@@ -89,6 +104,14 @@ mod tests {
         assert_eq!(frames_start(u64::MAX), u64::MAX);
         assert_eq!(frames_end(u64::MAX, MIN_SEGMENT_BYTES), u64::MAX - BLOCK_BYTES);
         assert_eq!(max_record_bytes(0), 0);
+    }
+
+    #[test]
+    fn a_log_id_tells_which_one_it_was_restored_from() {
+        let [old, other, drawn] = [1, 2, 3].map(|byte| LogId::new([byte; 16]));
+        let new = drawn.restored_from(old);
+        assert!(new.is_restored_from(old) && !new.is_restored_from(other));
+        assert!(!drawn.is_restored_from(old) && new.bytes()[..12] == drawn.bytes()[..12]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub use layout::{
 };
 pub use name::{
     CONTROL_NAME, DROPPED_SUFFIX, FileKind, LOCK_NAME, READERS_NAME, SET_ASIDE_SUFFIX,
-    TEMPORARY_SUFFIX, classify, segment_name,
+    TEMPORARY_SUFFIX, archived, archived_name, classify, segment_name,
 };
 pub use scan::{Frame, ScanEnd, Stopped, frame_at, header_at, next_valid, scan};
 pub use trailer::{Summary, Trailer, summarize};

@@ -45,6 +45,21 @@ pub fn segment_name(base: u64) -> String {
     format!("{base:020}{SEGMENT_SUFFIX}")
 }
 
+/// Returns the name of a sealed segment in an archive: 20 digits, `-`, its trailer's checksum as 8
+/// hexadecimal digits, and `.seg`. So a segment that was cut, and what it was before, differ.
+pub fn archived_name(base: u64, checksum: u32) -> String {
+    format!("{base:020}-{checksum:08x}{SEGMENT_SUFFIX}")
+}
+
+/// Returns the base and the trailer's checksum that the name of an archived segment says; `None` for
+/// any other name.
+pub fn archived(name: &str) -> Option<(u64, u32)> {
+    let (base, checksum) = name.strip_suffix(SEGMENT_SUFFIX)?.split_once('-')?;
+    let parsed = (base.parse().ok()?, u32::from_str_radix(checksum, 16).ok()?);
+    // Only what is written so, to the letter.
+    (archived_name(parsed.0, parsed.1) == name && parsed.0.is_multiple_of(8)).then_some(parsed)
+}
+
 /// Tells what a file is by its name. Segments have exactly 20 digits, and a base that fits in 64 bits
 /// and is a multiple of 8; suffixes count only after a control file's or a segment's name.
 pub fn classify(name: &str) -> FileKind {
@@ -96,6 +111,26 @@ mod tests {
             if let FileKind::Segment(base) = classify(&name) {
                 prop_assert_eq!(segment_name(base), name);
             }
+        }
+    }
+
+    #[test]
+    fn an_archived_segment_is_known_by_its_name_and_is_no_file_of_a_log() {
+        let name = archived_name(67_108_864, 0x1a2b_3c4d);
+        assert_eq!(name, "00000000000067108864-1a2b3c4d.seg");
+        assert_eq!(archived(&name), Some((67_108_864, 0x1a2b_3c4d)));
+        assert_eq!(archived(&archived_name(0, 0)), Some((0, 0)));
+        assert_eq!(classify(&name), FileKind::Foreign);
+        for other in [
+            "00000000000067108864.seg",
+            "00000000000067108864-1A2b3c4d.seg",
+            "00000000000067108864-1a2b3c4.seg",
+            "00000000000067108864-+a2b3c4d.seg",
+            "+0000000000067108864-1a2b3c4d.seg",
+            "00000000000067108865-1a2b3c4d.seg",
+            "00000000000067108864-1a2b3c4d.seg.tmp",
+        ] {
+            assert_eq!(archived(other), None, "{other}");
         }
     }
 

@@ -133,7 +133,8 @@ pub enum Stopped {
 
 /// Checks all frames from `from`, a frame boundary, until `until` or the end of `bytes`.
 ///
-/// A frame that reaches beyond `until` is invalid, and so is all that is missing where `until` lies
+/// An unfinished batch is whole if it comes to `until`: whoever knew that end knew that the log was cut
+/// there. A frame that reaches beyond `until` is invalid, and so is all that is missing where `until` lies
 /// beyond the end of `bytes`.
 pub fn scan(bytes: &[u8], start: u64, from: u64, until: Option<u64>, salt: Salt) -> ScanEnd {
     let area_end = start.saturating_add(bytes.len() as u64);
@@ -147,7 +148,7 @@ pub fn scan(bytes: &[u8], start: u64, from: u64, until: Option<u64>, salt: Salt)
         let at_end = remainder == Some(0)
             || (target == area_end && remainder.is_some_and(|bytes| bytes < FRAME_HEADER_BYTES));
         let stopped = if at_end {
-            Some(progress.batch.map_or(Stopped::Complete, |batch| batch.broken(at)))
+            Some(progress.end(until == Some(at)))
         } else {
             match frame_at(bytes, start, at, salt) {
                 Ok(frame) => progress.take(&frame),
@@ -175,6 +176,7 @@ pub fn next_valid(bytes: &[u8], start: u64, from: u64, salt: Salt) -> Option<u64
 #[derive(Clone, Copy)]
 struct Batch {
     first: u64,
+    last: u64,
     records: u64,
 }
 
@@ -199,11 +201,27 @@ impl Progress {
         Self { at: from, batch: None, found }
     }
 
+    /// The end of the bytes, which is that of the frames if it was `named`.
+    fn end(&mut self, named: bool) -> Stopped {
+        match self.batch.take() {
+            None => Stopped::Complete,
+            Some(batch) if !named => batch.broken(self.at),
+            Some(batch) => {
+                self.found.records += batch.records;
+                self.found.first = self.found.first.or(Some(batch.first));
+                self.found.last = Some(batch.last);
+                self.found.end = self.at;
+                Stopped::Complete
+            }
+        }
+    }
+
     fn take(&mut self, frame: &Frame<'_>) -> Option<Stopped> {
         self.found.watermark = self.found.watermark.max(frame.header.watermark(frame.lsn));
         if frame.header.kind == Kind::Record {
-            let mut batch = self.batch.unwrap_or(Batch { first: frame.lsn, records: 0 });
-            batch.records += 1;
+            let mut batch =
+                self.batch.unwrap_or(Batch { first: frame.lsn, last: frame.lsn, records: 0 });
+            (batch.last, batch.records) = (frame.lsn, batch.records + 1);
             if frame.header.continues {
                 self.batch = Some(batch);
             } else {

@@ -55,10 +55,10 @@ impl Log {
     /// The future ends with the errors of [`sync`](Self::sync). If the log was closed or poisoned
     /// before this call, it does so at once.
     pub fn durable_at(&self, lsn: Lsn) -> DurableAt {
-        let target = self.target(lsn);
-        let state = match self.outcome_now(target) {
-            Some(outcome) => State::Ready(outcome),
-            None => State::Waiting { target, place: Place::default() },
+        let state = match self.target(lsn).map(|target| (target, self.outcome_now(target))) {
+            Ok((target, None)) => State::Waiting { target, place: Place::default() },
+            Ok((_, Some(outcome))) => State::Ready(outcome),
+            Err(cut) => State::Ready(Err(cut)),
         };
         DurableAt { shared: Arc::clone(self.shared()), state }
     }
@@ -106,6 +106,10 @@ impl Log {
         let shared = Arc::clone(self.shared());
         let callback = Box::new(move |outcome| callback(shared.result(outcome)));
         let appender = self.appender();
+        let target = match target {
+            Ok(target) => target,
+            Err(cut) => return call(callback, Err(cut)),
+        };
         match self.outcome_now(target) {
             Some(outcome) => call(callback, outcome),
             None if appender.protocol.call_when_durable(target, callback) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Shared;
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
+use crate::protocol::Medium;
 use crate::storage::StorageLock;
 use crate::sync::{JoinHandle, Mutex};
 
@@ -61,7 +62,10 @@ impl Handle {
             (lock, held.maintenance.take())
         };
         let appender = &self.shared.appender;
-        let tail = appender.protocol.close();
+        appender.protocol.close();
+        // A cut that is under way ends first, and moves the tail.
+        appender.disk.await_cut();
+        let tail = appender.protocol.tail();
         appender.disk.bell.stop();
         // An appender that was refused for want of a segment may be making one.
         appender.disk.supply.close();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::segment::bell::Woken;
 use crate::sync::{self, JoinHandle};
 
@@ -58,15 +58,11 @@ fn work(shared: &Shared) -> Result<()> {
     let disk = &appender.disk;
     while !disk.bell.is_stopped() && appender.protocol.state().is_none() {
         if let Some(target) = appender.protocol.asked() {
-            appender.sync_until(target)?;
+            appender.sync_kept(target)?;
         }
         disk.seal_ended(&appender.protocol)?;
-        let poison = |error: &Error| disk.poison(&appender.protocol, error);
-        match disk.supply.keep_spares(&appender.protocol, &disk.control, &poison) {
-            Ok(true) => continue,
-            // Whoever needs the segment hears of it, and by then there may be room.
-            Ok(false) | Err(Error::NoSpace { .. }) => {}
-            Err(error) => return Err(error),
+        if disk.keep_spares(&appender.protocol)? {
+            continue;
         }
         if !disk.supply.fill_ahead(&appender.protocol)? {
             return Ok(());

@@ -3,31 +3,52 @@
 //! Invariant: one `Log` and its clones are the only writers of their directory while any of them
 //! lives and none was closed; the lock says so to everyone else.
 
+mod app_state;
+mod archive;
 mod asynchronous;
 mod close;
+mod cut;
+mod follow;
+mod histories;
+mod hold;
+mod image;
 mod info;
 #[cfg(test)]
 mod interpreted;
 mod maintenance;
+mod making;
+mod on_seal;
 mod open;
+mod reader;
+mod restore;
+mod salvage;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::append::appender::Appender;
-use crate::error::{Op, Result};
+use crate::error::{Error, Op, Result};
 use crate::lsn::Lsn;
 use crate::options::{Options, RecoveryPolicy};
-use crate::protocol::State;
+use crate::protocol::{State, Stopped};
 use crate::read::{ReadOptions, Snapshot};
 use crate::recover::Recovery;
+use crate::segment::set::SegmentSet;
 
+pub use archive::{ArchiveReport, Progress};
 pub use asynchronous::DurableAt;
-pub use info::{SegmentInfo, SegmentState};
+pub use follow::{FollowOptions, Follower};
+pub use hold::{Hold, HoldInfo};
+pub use image::{verify_segment, verify_segment_with};
+pub use info::{SegmentInfo, SegmentSeal, SegmentState};
+pub use reader::{LogReader, ReaderFollower};
+pub use restore::{RestoreReport, restore, restore_with};
+pub use salvage::{SalvageReport, salvage, salvage_with};
 pub use stats::Stats;
 
 /// What all handles and the maintenance thread share.
@@ -36,6 +57,42 @@ struct Shared {
     appender: Appender,
     recovery: Recovery,
     policy: RecoveryPolicy,
+}
+
+impl Shared {
+    /// Up to where committed bytes can be read now, in which segments, and why no further, where
+    /// there is more.
+    fn readable(&self) -> (u64, Arc<SegmentSet>, Option<Error>) {
+        let Appender { protocol, disk, .. } = &self.appender;
+        // In this order: every segment with committed bytes was attached before they were.
+        let end = protocol.committed();
+        let set = disk.segments.load();
+        // The head may have moved on in between, over what was committed by then.
+        let end = end.max(set.head);
+        let cause = &disk.cause;
+        let poisoned = protocol.state() == Some(State::Poisoned);
+        // After a failed write what was committed is in the page cache as it was. After a failed
+        // sync the cache may fall back to what the disk holds.
+        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
+        let refused = (poisoned && !trusted).then(|| cause.poisoned());
+        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
+        (end, set, refused)
+    }
+
+    /// How the log is read where nobody says.
+    fn read_options(&self) -> ReadOptions {
+        ReadOptions::new().skip_damage(self.policy == RecoveryPolicy::SkipCorrupt)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot_with(self.read_options())
+    }
+
+    fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
+        let (end, set, refused) = self.readable();
+        let storage = Arc::clone(&self.appender.disk.storage);
+        Snapshot::new(storage, set, end, refused, options)
+    }
 }
 
 /// A write-ahead log, open for appending. A cheap handle: clone it for each thread.
@@ -131,7 +188,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append).
+    /// As [`append`](Self::append); [`Cut`](crate::Error::Cut) if another thread
+    /// [cut](Self::truncate_after) the record away before it was durable.
     pub fn append_durable(&self, payload: &[u8]) -> Result<Lsn> {
         self.appender().append_durable(payload).map(Lsn::new)
     }
@@ -211,7 +269,8 @@ impl Log {
     /// # Errors
     ///
     /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned),
-    /// [`Closed`](crate::Error::Closed). A failed sync is never tried again: the operating system
+    /// [`Closed`](crate::Error::Closed); [`Cut`](crate::Error::Cut) if the last of it was cut away
+    /// by another thread meanwhile. A failed sync is never tried again: the operating system
     /// may have dropped what it could not write.
     pub fn sync(&self) -> Result<Lsn> {
         let appender = self.appender();
@@ -228,16 +287,17 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`sync`](Self::sync).
+    /// As [`sync`](Self::sync), also if the record was cut away before the call.
     pub fn sync_to(&self, lsn: Lsn) -> Result<Lsn> {
         let appender = self.appender();
         appender.check_open()?;
-        appender.sync_until(self.target(lsn)).map(Lsn::new)
+        let target = self.target(lsn).map_err(|stopped| appender.disk.stopped(stopped))?;
+        appender.sync_until(target).map(Lsn::new)
     }
 
     /// The first record that is kept, or the place where it will be.
     pub fn head(&self) -> Lsn {
-        Lsn::new(self.appender().disk.segments.load().head)
+        Lsn::new(self.appender().disk.segments.head())
     }
 
     /// The end of what survives power loss.
@@ -263,26 +323,12 @@ impl Log {
     /// Damage is an error when it is read, or passed where the log was opened with
     /// [`SkipCorrupt`](crate::RecoveryPolicy::SkipCorrupt).
     pub fn snapshot(&self) -> Snapshot {
-        let skip = self.shared().policy == RecoveryPolicy::SkipCorrupt;
-        self.snapshot_with(ReadOptions::new().skip_damage(skip))
+        self.shared().snapshot()
     }
 
     /// Pins what is committed now, for reading with these options, whatever the recovery policy.
     pub fn snapshot_with(&self, options: ReadOptions) -> Snapshot {
-        let appender = self.appender();
-        let protocol = &appender.protocol;
-        // In this order: every segment with committed bytes was attached before they were.
-        let end = protocol.committed();
-        let set = appender.disk.segments.load();
-        let cause = &appender.disk.cause;
-        let poisoned = protocol.state() == Some(State::Poisoned);
-        // After a failed write what was committed is in the page cache as it was. After a failed
-        // sync the cache may fall back to what the disk holds.
-        let trusted = cause.op() == Some(Op::Write) && !cause.has_failed_sync();
-        let refused = (poisoned && !trusted).then(|| cause.poisoned());
-        let end = if refused.is_some() { end.min(protocol.durable()) } else { end };
-        let storage = Arc::clone(&appender.disk.storage);
-        Snapshot::new(storage, set, end, refused, options)
+        self.shared().snapshot_with(options)
     }
 
     /// Seals the active segment and goes on in the next, if the active one holds a record.
@@ -322,10 +368,18 @@ impl Log {
         self.handle.close()
     }
 
-    /// What the durable watermark has to reach to cover the record at `lsn`, but at most the tail.
-    fn target(&self, lsn: Lsn) -> u64 {
+    /// What the durable watermark has to reach to cover the record at `lsn`, but at most the tail. An
+    /// error if the record was cut away.
+    fn target(&self, lsn: Lsn) -> std::result::Result<u64, Stopped> {
+        let protocol = &self.appender().protocol;
         // Watermarks never lie inside a frame, so one above its address covers it.
-        lsn.get().saturating_add(1).min(self.appender().protocol.tail())
+        let target = lsn.get().saturating_add(1);
+        if target <= protocol.durable()
+            && self.appender().disk.segments.with(|set| set.is_cut(lsn.get()))
+        {
+            return Err(Stopped::Cut(target));
+        }
+        Ok(target.min(protocol.tail()))
     }
 
     fn shared(&self) -> &Arc<Shared> {

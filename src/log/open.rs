@@ -12,7 +12,7 @@ use super::{Log, Shared, maintenance};
 use crate::append::appender::Appender;
 use crate::append::disk::Disk;
 use crate::error::{Error, NotALog, Op, Result};
-use crate::format::LOCK_NAME;
+use crate::format::{LOCK_NAME, READERS_NAME};
 use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
 use crate::recover::{Contents, contents, recover};
@@ -51,9 +51,14 @@ impl Options {
 
     fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<Log> {
         self.validate()?;
-        let lock = lock_log(&*storage, self)?;
+        let (lock, has_readers) = lock_log(&*storage, self)?;
         let recovered = recover(&storage, self)?;
-        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id);
+        // For readers to lock, who make nothing. Without it they map nothing, that is all.
+        if !has_readers {
+            let _ = storage.create(READERS_NAME, 0);
+        }
+        let protocol = Protocol::new(recovered.tail, self.write_buffer_bytes, recovered.id)
+            .restored_from(recovered.earlier);
         if let Some(active) = &recovered.start.active {
             protocol.attach(Extent {
                 base: active.base,
@@ -64,8 +69,7 @@ impl Options {
             });
             protocol.raise_attached_end(active.frames_end());
         }
-        let supply =
-            Supply::new(Arc::clone(&storage), recovered.id, self.segment_bytes, recovered.start);
+        let supply = Supply::new(Arc::clone(&storage), recovered.id, self, recovered.start);
         let segments = Segments::new(recovered.head, recovered.segments);
         let last_checksum = recovered.last_checksum;
         let disk = Disk::new(storage, segments, supply, recovered.control, last_checksum, self);
@@ -80,8 +84,9 @@ impl Options {
     }
 }
 
-/// Makes the directory if need be, and takes the lock of the log in it.
-fn lock_log(storage: &dyn Storage, options: &Options) -> Result<Box<dyn StorageLock>> {
+/// Makes the directory if need be, and takes the lock of the log in it. Also says whether there is the
+/// file that readers lock.
+fn lock_log(storage: &dyn Storage, options: &Options) -> Result<(Box<dyn StorageLock>, bool)> {
     let path = || storage.path("");
     let not_a_log = |found| Error::NotALog { path: path(), found };
     let names = match storage.names() {
@@ -109,7 +114,7 @@ fn lock_log(storage: &dyn Storage, options: &Options) -> Result<Box<dyn StorageL
     }
     let path = storage.path(LOCK_NAME);
     match storage.lock(LOCK_NAME, LockKind::Exclusive) {
-        Ok(Some(lock)) => Ok(lock),
+        Ok(Some(lock)) => Ok((lock, names.iter().any(|name| name == READERS_NAME))),
         Ok(None) => Err(Error::Locked { path }),
         Err(error) => Err(Error::io(Op::Lock, path, error)),
     }

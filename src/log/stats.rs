@@ -2,7 +2,7 @@
 //!
 //! Invariant: reading them costs no appender anything.
 
-use super::Log;
+use super::{HoldInfo, Log};
 use crate::lsn::Lsn;
 use crate::protocol::State;
 
@@ -26,6 +26,13 @@ pub struct Stats {
     pub unsealed: usize,
     /// How many prepared segments are waiting.
     pub spares: usize,
+    /// How many bytes the segment files take, with the spares and with what becomes spares. Dropped
+    /// segments that snapshots still read come on top of that.
+    pub bytes: u64,
+    /// How many segments were made of dropped ones, since opening.
+    pub segments_recycled: u64,
+    /// All holds, the lowest first: who keeps what from being dropped.
+    pub holds: Vec<HoldInfo>,
     /// How often an appender had to wait for a segment, or to make it.
     pub segment_misses: u64,
     /// Positioned writes of records since opening.
@@ -56,6 +63,9 @@ impl Log {
             segments: set.segments.len(),
             unsealed: set.unsealed(),
             spares: disk.supply.spares().len(),
+            bytes: disk.supply.used_bytes(&disk.segments),
+            segments_recycled: disk.supply.recycled(),
+            holds: disk.holds.list().into_iter().map(HoldInfo::from).collect(),
             segment_misses: disk.supply.misses(),
             writes: disk.writes(),
             syncs: disk.gather.syncs(),

@@ -87,7 +87,9 @@ impl Protocol {
         (at, to): (u64, u64),
         write: impl FnOnce(u64) -> Result<(), Failed>,
     ) -> Result<(), Stopped> {
-        self.commit_until(medium, at)?;
+        // Foreign code has to wait: others wait for what is claimed and not yet written.
+        self.commit_telling(medium, at, false)?;
+        self.wake_of_commit();
         // Nothing can be published behind `at` before it is written, so whoever holds the lead now
         // finds nothing and leaves.
         while !self.commit_lead.signal() {
@@ -102,7 +104,9 @@ impl Protocol {
         guard.disarm();
         self.free.advance(to);
         self.committed.advance(to);
-        self.lead_commit(medium).map_err(|Failed| Stopped::Failed)
+        self.lead_commit(medium).map_err(|Failed| Stopped::Failed)?;
+        self.tell_of_commit();
+        Ok(())
     }
 
     /// One round: writes what is published of all that is claimed when it begins. What is published

@@ -96,6 +96,11 @@ impl Layout {
         self.attached.store(number + 1, Ordering::Relaxed);
     }
 
+    /// Passes all extents that were attached: searches begin at the next one.
+    pub(crate) fn pass(&self) {
+        self.hint.fetch_max(self.attached.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// The extent that holds `at`. Its end belongs to it: the next one begins further up.
     #[inline]
     pub(crate) fn find(&self, at: u64) -> Option<(u64, Extent)> {

@@ -14,7 +14,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use crate::protocol::waiters::{Listeners, Ticket, Waiters};
+use crate::protocol::waiters::{Listeners, Ticket};
 use crate::protocol::{Protocol, Stopped};
 
 /// What became of waiting: the watermark that was reached.
@@ -64,16 +64,9 @@ fn contained(run: impl FnOnce()) {
     }
 }
 
-/// Tells those that `reached` covers, and that the others' waiting was stopped.
-pub(super) fn tell(listeners: Listeners, reached: u64) {
-    for ((target, _), listener) in listeners {
-        listener.tell(if target <= reached { Ok(reached) } else { Err(Stopped::Poisoned) });
-    }
-}
-
 /// The place of a future in the list.
 #[derive(Debug, Default)]
-pub(crate) struct Place(Option<Ticket>);
+pub(crate) struct Place(pub(super) Option<Ticket>);
 
 /// What a future hears when it is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +140,29 @@ impl Protocol {
     fn outcome(&self, target: u64) -> Option<Outcome> {
         let reached = self.durable();
         if reached >= target {
-            return Some(Ok(reached));
+            return Some(self.uncut(target).map(|()| reached));
         }
         self.check_poison().err().map(Err)
+    }
+
+    /// Tells those that `reached` covers, and that the others' waiting was stopped.
+    pub(super) fn tell(&self, listeners: Listeners, reached: u64) {
+        for ((target, _), listener) in listeners {
+            let covered =
+                if target <= reached { self.uncut(target) } else { Err(Stopped::Poisoned) };
+            listener.tell(covered.map(|()| reached));
+        }
+    }
+
+    /// Tells all listeners of what is durable. The caller holds no lock.
+    pub(crate) fn tell_durable(&self) {
+        let durable = self.durable();
+        self.tell(self.sync_waiters.take_listeners(durable), durable);
+    }
+
+    /// Whether what ends at `target`, which a watermark covers, is still there.
+    pub(crate) fn uncut(&self, target: u64) -> Result<(), Stopped> {
+        if self.cuts.holds(target) { Err(Stopped::Cut(target)) } else { Ok(()) }
     }
 
     /// The second look, owed after enlisting: a read-modify-write of the lead, after which either a
@@ -157,12 +170,5 @@ impl Protocol {
     fn look_again(&self, target: u64) -> Option<Outcome> {
         self.sync_lead.touch();
         self.outcome(target)
-    }
-}
-
-impl Waiters {
-    /// Tells all listeners that `watermark` covers.
-    pub(super) fn tell_covered(&self, watermark: u64) {
-        tell(self.take_listeners(watermark), watermark);
     }
 }

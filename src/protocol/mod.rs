@@ -16,10 +16,13 @@
 //!    advances `durable`. Others go on committing meanwhile.
 //! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park. Futures and callbacks
 //!    ([`Listener`](listener::Listener)) do the same but park nobody, and someone leads for them.
+//!    Followers wait for whatever comes ([`following`]), and nobody leads for them.
 //!
 //! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
 
 mod commit;
+mod cut;
+mod following;
 mod layout;
 mod lead;
 mod listener;
@@ -37,6 +40,7 @@ mod waiters;
 mod watermark;
 
 pub(crate) use commit::Run;
+pub(crate) use following::{Ahead, Followed};
 pub(crate) use layout::Extent;
 #[cfg(not(stratalog_loom))]
 pub(crate) use listener::call;
@@ -45,6 +49,7 @@ use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;
 
+use cut::Cuts;
 use layout::Layout;
 use lead::Lead;
 use ring::Ring;
@@ -70,6 +75,9 @@ pub(crate) trait Medium {
     /// Makes everything in `from..to` durable, all of which is written.
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed>;
 
+    /// Returns when a cut that was under way at the call is over.
+    fn await_cut(&self);
+
     /// Called by a leader about to sync; may wait a moment while `waiting` rises.
     fn gather(&self, waiting: &dyn Fn() -> usize);
 }
@@ -87,6 +95,17 @@ pub(crate) enum Stopped {
     Poisoned,
     /// The log is closed. Only claims are refused for that; waiting goes on.
     Closed,
+    /// What ends at this address was cut away.
+    Cut(u64),
+}
+
+impl From<State> for Stopped {
+    fn from(state: State) -> Self {
+        match state {
+            State::Closed => Self::Closed,
+            State::Poisoned => Self::Poisoned,
+        }
+    }
 }
 
 /// The shared state of all appenders of one log.
@@ -100,14 +119,21 @@ pub(crate) struct Protocol {
     durable: Padded<Watermark>,
     /// Claims end at or below it. Raised by the supply of segments.
     attached_end: Padded<Watermark>,
+    cuts: Cuts,
     layout: Layout,
     ring: Ring,
     salt: Salt,
     id: LogId,
+    /// What earlier logs than this one, from which it was restored, have written: their ids, each with
+    /// the base of its last segment. Ascending.
+    earlier: Box<[(u64, LogId)]>,
     commit_lead: Padded<Lead>,
     commit_waiters: Waiters,
     sync_lead: Padded<Lead>,
     sync_waiters: Waiters,
+    /// Who waits for a watermark to move without asking for it, and leads for nobody.
+    commit_followers: Waiters,
+    sync_followers: Waiters,
 }
 
 impl Protocol {
@@ -119,23 +145,51 @@ impl Protocol {
             committed: Padded(Watermark::new(at)),
             durable: Padded(Watermark::new(at)),
             attached_end: Padded(Watermark::new(at)),
+            cuts: Cuts::new(),
             layout: Layout::new(),
             ring: Ring::new(ring_bytes),
             salt: Salt::new(&id),
             id,
+            earlier: Box::default(),
             commit_lead: Padded(Lead::new()),
             commit_waiters: Waiters::new(),
             sync_lead: Padded(Lead::new()),
             sync_waiters: Waiters::new(),
+            commit_followers: Waiters::new(),
+            sync_followers: Waiters::new(),
         }
+    }
+
+    /// The same for a log that was restored from other logs: their ids, each with the base of the last
+    /// segment that it wrote, ascending. A link names the id of the segment that it follows.
+    pub(crate) fn restored_from(self, earlier: Vec<(u64, LogId)>) -> Self {
+        Self { earlier: earlier.into(), ..self }
     }
 
     pub(crate) fn id(&self) -> LogId {
         self.id
     }
 
+    /// The id of the log that wrote the segment at `base`.
+    fn id_of(&self, base: u64) -> LogId {
+        let earlier = self.earlier.iter().find(|(last, _)| base <= *last);
+        earlier.map_or(self.id, |(_, id)| *id)
+    }
+
+    /// How often the log was cut.
+    #[cfg(test)]
+    #[cfg(not(stratalog_loom))]
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.count()
+    }
+
     pub(crate) fn tail(&self) -> u64 {
         self.tail.view().address()
+    }
+
+    /// Whether the log stands still while it is cut, or for good.
+    pub(crate) fn refuses(&self) -> bool {
+        self.tail.view().refuses()
     }
 
     pub(crate) fn state(&self) -> Option<State> {
@@ -173,17 +227,28 @@ impl Protocol {
         self.free.advance(at + buffer.len() as u64);
     }
 
-    /// Refuses all later claims; those that were granted go on. Returns the tail, which is final.
+    /// Refuses all later claims; those that were granted go on. Wakes all followers: there may be
+    /// nothing left to come. Returns the tail, which is final unless a cut is under way. The caller
+    /// holds no lock.
     pub(crate) fn close(&self) -> u64 {
-        self.tail.refuse(State::Closed).address()
+        let tail = self.tail.refuse(State::Closed).address();
+        self.tell_all_followers();
+        tail
+    }
+
+    /// Refuses all later claims: the first half of [`poison`](Self::poison), for who holds a lock still
+    /// and will do the other.
+    pub(crate) fn refuse(&self) {
+        self.tail.refuse(State::Poisoned);
     }
 
     /// Refuses all later claims, and wakes and tells everyone who waits. The caller holds no lock.
     pub(crate) fn poison(&self) {
-        self.tail.refuse(State::Poisoned);
+        self.refuse();
         let of_commit = self.commit_waiters.wake_all();
         let of_sync = self.sync_waiters.wake_all();
-        listener::tell(of_commit, self.committed());
-        listener::tell(of_sync, self.durable());
+        self.tell(of_commit, self.committed());
+        self.tell(of_sync, self.durable());
+        self.tell_all_followers();
     }
 }

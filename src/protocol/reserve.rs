@@ -24,6 +24,8 @@ pub(crate) enum Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Stopped(State),
+    /// The log is being cut: claims go on when that is done.
+    Cutting,
     /// There is no segment, or not enough of one, attached for a claim of this end at this tail.
     NoSegment {
         tail: u64,
@@ -53,8 +55,8 @@ impl Protocol {
     pub(crate) fn reserve_rest(&self, base: u64) -> Result<Option<Claim>, Refusal> {
         loop {
             let seen = self.tail.view();
-            if let Some(state) = seen.state() {
-                return Err(Refusal::Stopped(state));
+            if seen.refuses() {
+                return Err(Self::refusal(seen));
             }
             match self.layout.find(seen.address()) {
                 Some((_, extent))
@@ -80,7 +82,7 @@ impl Protocol {
         let end = tail + FRAME_HEADER_BYTES;
         let fits = extent.start() < tail && end <= extent.end && end <= self.attached_end.get();
         let free = end <= self.free.get() + self.ring.bytes();
-        let here = seen.address() == tail && seen.state().is_none();
+        let here = seen.address() == tail && !seen.refuses();
         (fits && free && here && self.tail.claim(seen, end)).then_some((tail, end))
     }
 
@@ -96,8 +98,8 @@ impl Protocol {
     /// Claims at the tail that was seen; `None` if it has moved on.
     #[inline]
     fn try_claim(&self, seen: View, need: u64, staged: bool) -> Option<Result<Claim, Refusal>> {
-        if let Some(state) = seen.state() {
-            return Some(Err(Refusal::Stopped(state)));
+        if seen.refuses() {
+            return Some(Err(Self::refusal(seen)));
         }
         let at = seen.address();
         let no_segment = Some(Err(Refusal::NoSegment { tail: at, need }));
@@ -125,6 +127,11 @@ impl Protocol {
             return Some(Err(Refusal::RingFull { until: filled - self.ring.bytes() }));
         }
         self.tail.claim(seen, to).then_some(Ok(claim))
+    }
+
+    #[cold]
+    fn refusal(seen: View) -> Refusal {
+        seen.state().map_or(Refusal::Cutting, Refusal::Stopped)
     }
 
     fn link(at: u64, extent: &Extent) -> Claim {

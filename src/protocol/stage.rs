@@ -8,7 +8,7 @@ use crate::format::{
     FRAME_HEADER_BYTES, FrameHeader, Kind, Link, durable_back, frame_bytes, payload_crc,
 };
 use crate::protocol::layout::NO_SEGMENT;
-use crate::protocol::{Claim, Failed, Medium, Protocol, Refusal, State, Stopped};
+use crate::protocol::{Claim, Failed, Medium, Protocol, Refusal, Stopped};
 
 /// One payload and its CRC-32C, ready to be framed.
 #[derive(Clone, Copy, Debug)]
@@ -155,9 +155,10 @@ impl Protocol {
                 self.published(medium, at + FRAME_HEADER_BYTES)
             }
             Claim::Link { at, previous_base, previous_end } => {
+                let previous_id = self.id_of(previous_base);
                 let link = match previous_base {
                     NO_SEGMENT => Link::FIRST,
-                    _ => Link { previous_base, previous_end, previous_id: self.id },
+                    _ => Link { previous_base, previous_end, previous_id },
                 };
                 let payload = link.encode();
                 let part = Part { payload: &payload, len: 32, crc: payload_crc(&payload) };
@@ -181,8 +182,11 @@ impl Protocol {
     #[cold]
     fn overcome<M: Medium>(&self, medium: &M, refusal: Refusal) -> Result<(), Refused<M::NoRoom>> {
         match refusal {
-            Refusal::Stopped(State::Poisoned) => Err(Stopped::Poisoned.into()),
-            Refusal::Stopped(State::Closed) => Err(Stopped::Closed.into()),
+            Refusal::Stopped(state) => Err(Stopped::from(state).into()),
+            Refusal::Cutting => {
+                medium.await_cut();
+                Ok(())
+            }
             Refusal::RingFull { until } => Ok(self.commit_until(medium, until).map(drop)?),
             Refusal::NoSegment { tail, need } => {
                 if !medium.make_room(self, tail, need).map_err(Refused::NoRoom)? {

@@ -16,7 +16,8 @@ pub(crate) enum State {
 
 const CLOSED: u64 = 1;
 const POISONED: u64 = 2;
-/// The third low bit is kept for a truncation that is cutting the log.
+/// Claims are refused for as long as the log is being cut.
+const CUTTING: u64 = 4;
 const STATES: u64 = 7;
 
 /// The tail as it was at one moment.
@@ -30,11 +31,17 @@ impl View {
 
     /// The state that refuses claims; being poisoned is named before being closed.
     pub(crate) fn state(self) -> Option<State> {
-        match self.0 & STATES {
+        match self.0 & (CLOSED | POISONED) {
             0 => None,
             bits if bits & POISONED != 0 => Some(State::Poisoned),
             _ => Some(State::Closed),
         }
+    }
+
+    /// Whether nothing can be claimed, for now or for ever.
+    #[inline]
+    pub(crate) fn refuses(self) -> bool {
+        self.0 & STATES != 0
     }
 }
 
@@ -61,6 +68,7 @@ impl Tail {
     #[inline]
     pub(crate) fn claim(&self, seen: View, to: u64) -> bool {
         debug_assert!(to > seen.0 && to.is_multiple_of(8), "a claim is ahead and aligned");
+        debug_assert!(!seen.refuses(), "a claim would take the state away");
         self.0.compare_exchange(seen.0, to, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
@@ -72,5 +80,33 @@ impl Tail {
             State::Poisoned => POISONED,
         };
         View(self.0.fetch_or(bit, Ordering::Release) | bit)
+    }
+
+    /// Refuses claims for as long as the log is cut, and returns its address. One cut at a time.
+    ///
+    /// Acquire: the cutter finds the segments of all claims. Partner: `claim`.
+    pub(crate) fn begin_cut(&self) -> Result<u64, State> {
+        let seen = View(self.0.fetch_or(CUTTING, Ordering::Acquire));
+        match seen.state() {
+            None => Ok(seen.address()),
+            Some(state) => {
+                self.0.fetch_and(!CUTTING, Ordering::Relaxed);
+                Err(state)
+            }
+        }
+    }
+
+    /// Lets claims go on, at `to` if it is given. Whoever has closed or poisoned the log meanwhile has
+    /// done so. Release: partner of `view`.
+    pub(crate) fn end_cut(&self, to: Option<u64>) {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            let address = to.unwrap_or(View(seen).address());
+            let next = address | seen & (CLOSED | POISONED);
+            match self.0.compare_exchange(seen, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
     }
 }

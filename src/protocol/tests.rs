@@ -39,6 +39,8 @@ impl Medium for List {
         Ok(())
     }
 
+    fn await_cut(&self) {}
+
     fn gather(&self, _waiting: &dyn Fn() -> usize) {}
 }
 

@@ -5,9 +5,8 @@
 //! read-modify-write of the lead would see the list.
 
 use crate::protocol::commit::Unwinding;
-use crate::protocol::lead::Lead;
-use crate::protocol::waiters::Waiters;
-use crate::protocol::watermark::Watermark;
+use crate::protocol::following::Side;
+use crate::protocol::waiters::Ticket;
 use crate::protocol::{Failed, Medium, Protocol, Stopped};
 use crate::sync::{SPIN_TURNS, has_other_cores, park, spin_loop};
 
@@ -21,7 +20,8 @@ impl Protocol {
             && (crowded || self.commit_waiters.any())
             && self.commit_lead.signal()
         {
-            return self.lead_commit(medium);
+            self.lead_commit(medium)?;
+            self.tell_of_commit();
         }
         Ok(())
     }
@@ -30,14 +30,24 @@ impl Protocol {
     /// the watermark.
     #[inline]
     pub(crate) fn commit_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
-        let lead = || self.lead_commit(medium);
+        self.commit_telling(medium, target, true)
+    }
+
+    /// The same; followers are told by the caller unless `tells`.
+    #[inline]
+    pub(super) fn commit_telling<M: Medium>(
+        &self,
+        medium: &M,
+        target: u64,
+        tells: bool,
+    ) -> Result<u64, Stopped> {
         let spins = if has_other_cores() { SPIN_TURNS } else { 0 };
-        self.wait(&self.committed, target, &self.commit_lead, &self.commit_waiters, spins, lead)
+        self.wait(self.committing(), target, spins, tells, || self.lead_commit(medium))
     }
 
     /// Waits until everything below `target` is durable, and leads where that is needed. Returns
-    /// the watermark. The caller holds no lock: who has led tells listeners, and they may do what
-    /// they like.
+    /// the watermark; [`Stopped::Cut`] if what ends there was cut away meanwhile. The caller holds no
+    /// lock: who has led tells listeners, and they may do what they like.
     pub(crate) fn sync_until<M: Medium>(&self, medium: &M, target: u64) -> Result<u64, Stopped> {
         self.commit_until(medium, target)?;
         let mut has_led = false;
@@ -45,31 +55,39 @@ impl Protocol {
             has_led = true;
             self.lead_sync(medium)
         };
-        let reached =
-            self.wait(&self.durable, target, &self.sync_lead, &self.sync_waiters, 0, lead);
+        let reached = self.wait(self.syncing(), target, 0, true, lead);
         if has_led {
             // With no place in the list any more: others may depend on those who have one.
-            self.sync_waiters.tell_covered(self.durable());
+            self.tell_durable();
         }
-        reached
+        let reached = reached?;
+        self.uncut(target).map(|()| reached)
+    }
+
+    /// The same for who does not mind if what it waits for was cut away.
+    pub(crate) fn sync_past<M: Medium>(&self, medium: &M, target: u64) -> Result<(), Stopped> {
+        match self.sync_until(medium, target) {
+            Ok(_) | Err(Stopped::Cut(_)) => Ok(()),
+            Err(stopped) => Err(stopped),
+        }
     }
 
     #[inline]
     fn wait(
         &self,
-        watermark: &Watermark,
+        side: Side<'_>,
         target: u64,
-        lead: &Lead,
-        waiters: &Waiters,
         mut spins: u32,
+        tells: bool,
         mut go: impl FnMut() -> Result<(), Failed>,
     ) -> Result<u64, Stopped> {
-        let mut ticket = None;
+        let Side { mark, lead, waiters, followers } = side;
+        let mut ticket: Option<Ticket> = None;
         // A look is owed on arrival, after enlisting and after parking. Beyond that, one who spins
         // takes a lead that falls idle, unless it has led in vain: then it waits for a publisher.
         let (mut look_owed, mut has_led) = (true, false);
         let result = loop {
-            let reached = watermark.get();
+            let reached = mark.get();
             if reached >= target {
                 break Ok(reached);
             }
@@ -80,10 +98,17 @@ impl Protocol {
                 look_owed = false;
                 if lead.signal() {
                     has_led = true;
-                    match go() {
-                        Ok(()) => continue,
-                        Err(Failed) => break Err(Stopped::Failed),
+                    if let Err(Failed) = go() {
+                        break Err(Stopped::Failed);
                     }
+                    // Who is told does what it likes, and others depend on those who have a place.
+                    if tells && followers.covers_any(mark.get()) {
+                        if let Some(ticket) = ticket.take() {
+                            waiters.leave(&ticket);
+                        }
+                        self.tell_followers(side);
+                    }
+                    continue;
                 }
             }
             if spins > 0 {

@@ -66,8 +66,8 @@ pub(crate) struct Waiters {
     /// The lowest target of a thread, or all ones. Written under the lock; read by leaders without
     /// it.
     lowest_thread: AtomicU64,
-    /// The same for listeners.
-    lowest_listener: AtomicU64,
+    /// The lowest target of anyone, likewise.
+    lowest: AtomicU64,
     list: Mutex<List>,
 }
 
@@ -89,7 +89,7 @@ impl Waiters {
         };
         Self {
             lowest_thread: AtomicU64::new(u64::MAX),
-            lowest_listener: AtomicU64::new(u64::MAX),
+            lowest: AtomicU64::new(u64::MAX),
             list: Mutex::new(list),
         }
     }
@@ -182,7 +182,7 @@ impl Waiters {
     /// Takes out all listeners that `watermark` covers. The caller tells them.
     pub(super) fn take_listeners(&self, watermark: u64) -> Listeners {
         // Relaxed, as in `any`.
-        if self.lowest_listener.load(Ordering::Relaxed) > watermark {
+        if self.lowest.load(Ordering::Relaxed) > watermark {
             return Listeners::new();
         }
         let mut list = self.list.lock();
@@ -190,6 +190,12 @@ impl Waiters {
         let covered = std::mem::replace(&mut list.listeners, later);
         self.note_lowest(&list);
         covered
+    }
+
+    /// Whether anyone waits whom `watermark` covers. Relaxed, as in `any`.
+    #[inline]
+    pub(super) fn covers_any(&self, watermark: u64) -> bool {
+        self.lowest.load(Ordering::Relaxed) <= watermark
     }
 
     /// Lets the lowest thread look that `watermark` does not cover: it is its turn to lead. The
@@ -222,7 +228,7 @@ impl Waiters {
     fn note_lowest(&self, list: &List) {
         let lowest = list.threads.front().map_or(u64::MAX, |waiter| waiter.target);
         self.lowest_thread.store(lowest, Ordering::Relaxed);
-        let lowest = list.listeners.keys().next().map_or(u64::MAX, |(target, _)| *target);
-        self.lowest_listener.store(lowest, Ordering::Relaxed);
+        let lowest = list.listeners.keys().next().map_or(lowest, |(target, _)| lowest.min(*target));
+        self.lowest.store(lowest, Ordering::Relaxed);
     }
 }

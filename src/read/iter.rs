@@ -46,6 +46,32 @@ impl<'a> Iter<'a> {
         Self { walk, pinned, next, stop: usize::MAX, skipped_bytes: 0, refused: None }
     }
 
+    /// Makes fewer bytes readable at a time, for one that is not meant to go far.
+    pub(super) fn with_window(self, window_bytes: u64) -> Self {
+        Self { walk: self.walk.map(|walk| walk.with_window(window_bytes)), ..self }
+    }
+
+    /// The records from `at` on, a boundary in the only segment of the set, whose bytes below
+    /// `readable` were made readable before.
+    pub(super) fn resumed(
+        pinned: &'a Pinned,
+        area: Area<'a>,
+        (at, readable): (u64, u64),
+    ) -> Result<Self> {
+        let walk = Some(Walk::new(area, at, pinned.options.verify).with_readable(readable)?);
+        Ok(Self { walk, pinned, next: 1, stop: 1, skipped_bytes: 0, refused: None })
+    }
+
+    /// Where it has come to in a segment; `None` at the end of all, and after an error.
+    pub(crate) fn at(&self) -> Option<u64> {
+        self.walk.as_ref().map(Walk::at)
+    }
+
+    /// Up to where bytes were made readable for it.
+    pub(super) fn readable(&self) -> Option<u64> {
+        self.walk.as_ref().map(Walk::readable)
+    }
+
     /// How many bytes were passed because they are damaged, so far. 0 unless
     /// [`skip_damage`](crate::ReadOptions::skip_damage) is set.
     pub fn skipped_bytes(&self) -> u64 {

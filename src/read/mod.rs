@@ -6,7 +6,7 @@
 //!
 //! [`area`] gives the bytes of one segment's frames; [`walk`] goes over the frames, the one loop of
 //! this floor; [`boundary`] proves that an address is a frame's; [`snapshot`] and [`iter`] are what
-//! callers see.
+//! callers see; [`window`] is what a follower reads through.
 
 // Bottom-up: a module uses only those above it in this list.
 mod options;
@@ -20,11 +20,18 @@ mod boundary;
 mod iter;
 
 mod snapshot;
+pub(crate) mod window;
+
+#[cfg(feature = "bytes")]
+mod pin;
+mod step;
 
 #[cfg(test)]
 mod tests;
 
 pub use iter::Iter;
 pub use options::ReadOptions;
+#[cfg(feature = "bytes")]
+pub(crate) use pin::Pin;
 pub use record::Record;
 pub use snapshot::{Snapshot, SnapshotSegment};

@@ -58,4 +58,8 @@ impl ReadOptions {
     pub const fn skip_damage(self, skip_damage: bool) -> Self {
         Self { skip_damage, ..self }
     }
+
+    pub(crate) const fn skips_damage(self) -> bool {
+        self.skip_damage
+    }
 }

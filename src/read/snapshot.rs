@@ -52,7 +52,7 @@ use crate::storage::Storage;
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
-    pinned: Arc<Pinned>,
+    pub(super) pinned: Arc<Pinned>,
 }
 
 impl Snapshot {
@@ -131,6 +131,21 @@ impl Snapshot {
                 Ok(Iter::starting(pinned, area, index, landing.at))
             }
         }
+    }
+
+    /// Checks that `lsn` is a place to resume from, as [`iter_from`](Self::iter_from) takes it, and
+    /// exactly that: no place behind damage that was skipped.
+    pub(crate) fn check_boundary(&self, lsn: Lsn) -> Result<()> {
+        self.iter_from(lsn)?;
+        if lsn == self.head() || lsn == self.end() {
+            return Ok(());
+        }
+        let Place::Inside { area, .. } = self.place(lsn)? else { return Ok(()) };
+        let landing = land(area, lsn.get())?;
+        if landing.at == lsn.get() {
+            return Ok(());
+        }
+        Err(landing.damage.unwrap_or(Error::NotARecord { lsn }))
     }
 
     /// Reads the record at `lsn`, its own address.

@@ -8,3 +8,5 @@ mod files;
 #[expect(clippy::cast_possible_truncation, reason = "sizes that are made here, and are small")]
 mod fixture;
 mod iteration;
+#[cfg(feature = "bytes")]
+mod pinned;

@@ -44,6 +44,20 @@ impl<'a> Walk<'a> {
         Self { window_bytes, ..self }
     }
 
+    /// Goes on with bytes that were made readable before.
+    pub(super) fn with_readable(self, readable: u64) -> Result<Self> {
+        if readable <= self.start {
+            return Ok(self);
+        }
+        let bytes = self.area.slice(self.start..readable)?;
+        Ok(Self { bytes, ..self })
+    }
+
+    /// Up to where bytes were made readable.
+    pub(super) fn readable(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
     /// Where the walk has come to.
     #[inline]
     pub(super) fn at(&self) -> u64 {
@@ -108,7 +122,7 @@ impl<'a> Walk<'a> {
         if area.ends_at(self.at) {
             return Ok(false);
         }
-        let readable = self.start + self.bytes.len() as u64;
+        let readable = self.readable();
         let from = readable.max(self.at);
         let window_end = from.saturating_add(self.window_bytes);
         let header = self.header();
@@ -142,7 +156,7 @@ impl<'a> Walk<'a> {
     /// the end. Returns how many bytes were passed.
     pub(super) fn skip(&mut self) -> Result<u64> {
         let damaged = self.at;
-        let readable = self.start + self.bytes.len() as u64;
+        let readable = self.readable();
         self.bytes = self.area.bytes(readable.max(damaged), self.area.end)?;
         let valid = next_valid(self.bytes, self.start, damaged + 8, self.salt);
         self.at = valid.unwrap_or(self.area.end);

@@ -263,7 +263,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         let claimed = (position + 1..self.members.len()).rev().find_map(|later| {
             let link = self.member(later)?.link()?;
             let names_it = link.previous_base == file.base && link.previous_id == file.id;
-            let inside = file.start() < link.previous_end && link.previous_end <= file.frames_end();
+            let inside = file.start() < link.previous_end
+                && (link.previous_end <= file.frames_end() || !file.has_size());
             (names_it && inside).then_some(link.previous_end)
         });
         Ending::Scan(claimed)
@@ -335,11 +336,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let whole = file.start() + length == file.frames_end();
                 let full = whole && file.frames_end() - found.end < FRAME_HEADER_BYTES;
                 piece.end = until.unwrap_or(if full { file.frames_end() } else { found.end });
-                if let Some(trouble) = file.trouble.filter(|_| !whole)
+                let sure = whole || until.is_some();
+                if let Some(trouble) = file.trouble.filter(|_| !sure)
                     && self.proves(position, found.end)?
                 {
                     piece.damaged = true;
-                    self.note_damage(file, found.end, file.frames_end(), trouble.reason);
+                    self.note_damage(file, found.end, self.room_end(file), trouble.reason);
                 }
                 return Ok(true);
             };
@@ -358,7 +360,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             let resume = if crowded { None } else { self.resume(file, invalid, limit)? };
             piece.damaged = true;
             // What a file that lost its end held there is lost as well.
-            let whole = if file.trouble.is_some() { file.frames_end() } else { limit };
+            let whole = if file.trouble.is_some() { self.room_end(file) } else { limit };
             let lost = resume.unwrap_or(until.unwrap_or(whole).max(limit));
             self.note_damage(file, found.end, lost, reason);
             let Some(resume) = resume else {
@@ -368,6 +370,15 @@ impl<'a, 'b> Walk<'a, 'b> {
             };
             piece.intact_from = resume;
         }
+    }
+
+    /// Where the frames of a file that is damaged as a whole have ended at the latest.
+    fn room_end(&self, file: &SegmentFile) -> u64 {
+        if file.has_size() {
+            return file.frames_end();
+        }
+        let next = self.files.iter().map(|file| file.base).find(|base| file.base < *base);
+        next.unwrap_or(self.state.next_base).max(file.frames_end())
     }
 
     /// Where the next valid frame behind an invalid one lies.

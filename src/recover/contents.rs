@@ -5,9 +5,9 @@
 use std::io::ErrorKind;
 
 use crate::error::{Error, Op, Result};
-use crate::format::layout::BLOCK_LEN;
-use crate::format::{CONTROL_NAME, ControlState, Defect, FileKind, classify};
-use crate::storage::{Access, Storage, StorageFile};
+use crate::format::{CONTROL_NAME, Defect, FileKind, classify};
+use crate::segment::control::read_slots;
+use crate::storage::{Access, Storage};
 
 /// What a directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,7 @@ pub(crate) enum Contents {
 }
 
 /// The directory that a file system keeps at its root.
-pub(super) const LOST_AND_FOUND: &str = "lost+found";
-
-/// What the two slots of a control file decode to.
-pub(super) type Slots = [Result<(u64, ControlState), Defect>; 2];
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
 /// Tells what a directory with these names holds.
 pub(crate) fn contents(storage: &dyn Storage, names: &[String]) -> Result<Contents> {
@@ -60,20 +57,4 @@ fn has_slot(storage: &dyn Storage) -> Result<bool> {
     };
     let slots = read_slots(&*file).map_err(error(Op::Read))?;
     Ok(slots.iter().any(|slot| matches!(slot, Ok(_) | Err(Defect::Version { .. }))))
-}
-
-/// Reads and decodes both slots; what the file lacks counts as zeros.
-pub(super) fn read_slots(file: &dyn StorageFile) -> std::io::Result<Slots> {
-    let mut bytes = vec![0; 2 * BLOCK_LEN];
-    let mut read = 0;
-    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let (first, second) = bytes.split_at(BLOCK_LEN);
-    Ok([ControlState::decode(first), ControlState::decode(second)])
 }

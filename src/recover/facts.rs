@@ -78,9 +78,17 @@ impl SegmentFile {
         self.base.saturating_add(self.bytes)
     }
 
-    /// How many bytes of its frames area are there.
+    /// Whether its size is known: without a header it is only that of what is left of the file.
+    pub(super) fn has_size(&self) -> bool {
+        self.trouble.is_none() || self.bytes != self.file_bytes
+    }
+
+    /// How many bytes of its frames area are there. Where its size is not known, what looks like the
+    /// place of the trailer may hold frames as well.
     pub(super) fn area_bytes(&self) -> u64 {
-        self.file_bytes.min(self.bytes.saturating_sub(BLOCK_BYTES)).saturating_sub(BLOCK_BYTES)
+        let sized = self.bytes.saturating_sub(BLOCK_BYTES);
+        let end = if self.has_size() { self.file_bytes.min(sized) } else { self.file_bytes };
+        end.saturating_sub(BLOCK_BYTES)
     }
 
     pub(super) fn link(&self) -> Option<&Link> {

@@ -3,16 +3,18 @@
 //! Invariant: nothing was changed to learn it.
 
 use crate::error::{Corruption, Error, NotALog, Result};
-use crate::format::CONTROL_NAME;
+use crate::format::{CONTROL_NAME, ControlState, Winner};
 use crate::lsn::Lsn;
 use crate::options::{Options, RecoveryPolicy};
 use crate::recover::bytes::Bytes;
 use crate::recover::chain::Walk;
 use crate::recover::decide::Refusal;
-use crate::recover::facts::{Chain, Facts, Mark, Presence, SegmentFile, StopKind, path_of};
+use crate::recover::facts::{
+    Chain, Facts, LinkFact, Mark, Presence, SegmentFile, StopKind, path_of,
+};
 use crate::recover::order::Order;
 use crate::recover::report::Damage;
-use crate::recover::survey::{ControlFile, Survey};
+use crate::recover::survey::Survey;
 use crate::storage::Storage;
 
 #[derive(Debug)]
@@ -27,17 +29,46 @@ impl Findings {
     /// Reads what has to be read. Where the policy is to skip damage, looks on behind it.
     pub(super) fn collect(bytes: &mut Bytes<'_>, policy: RecoveryPolicy) -> Result<Self> {
         let survey = Survey::take(bytes.storage)?;
-        let skip = policy == RecoveryPolicy::SkipCorrupt;
+        Self::examine(bytes, survey, policy)
+    }
+
+    /// The same for what was surveyed already.
+    pub(super) fn examine(
+        bytes: &mut Bytes<'_>,
+        survey: Survey,
+        policy: RecoveryPolicy,
+    ) -> Result<Self> {
+        let winner = survey.control.as_ref().map(|control| control.winner.clone());
+        Self::follow(bytes, survey, winner, policy == RecoveryPolicy::SkipCorrupt)
+    }
+
+    /// Reads what has to be read to read the log, and looks on behind damage. Where there is no valid
+    /// control slot the links alone say what belongs to it, from the oldest segment on.
+    pub(super) fn collect_for_reading(bytes: &mut Bytes<'_>) -> Result<Self> {
+        let survey = Survey::take_for_reading(bytes.storage)?;
+        let winner = match &survey.control {
+            Some(control) => Some(control.winner.clone()),
+            None => without_control(&survey.files),
+        };
+        Self::follow(bytes, survey, winner, true)
+    }
+
+    fn follow(
+        bytes: &mut Bytes<'_>,
+        survey: Survey,
+        winner: Option<Winner>,
+        skip: bool,
+    ) -> Result<Self> {
         let mut findings =
             Self { survey, mark: Mark::Absent, troubled: Vec::new(), chain: Chain::default() };
-        let Some(ControlFile { winner, .. }) = &findings.survey.control else {
+        let Some(winner) = winner else {
             return Ok(findings);
         };
         let files = &findings.survey.files;
         let order = Order::new(files, &winner.state);
         let hopeless = findings.survey.stranger.is_some() || !(skip || order.troubled.is_empty());
         if !hopeless {
-            let mark = order.mark(bytes.storage, files, winner)?;
+            let mark = order.mark(bytes.storage, files, &winner)?;
             let clean = mark == Mark::Holds;
             let mut walk = |clean, keep_going| {
                 Walk::new(files, &winner.state, bytes, &order, clean, keep_going).run()
@@ -162,4 +193,25 @@ impl Findings {
             reason: stop.reason,
         })
     }
+}
+
+/// What a control file would say that knows nothing but the segments: that the log begins where the
+/// oldest one does.
+fn without_control(files: &[SegmentFile]) -> Option<Winner> {
+    let oldest = files.iter().find(|file| {
+        file.trouble.is_none_or(|trouble| trouble.usable)
+            && (file.link != LinkFact::Blank || file.sealed.is_some())
+    });
+    let oldest = oldest.or(files.first())?;
+    let state = ControlState {
+        id: files.last().map_or(oldest.id, |newest| newest.id),
+        head: oldest.start(),
+        next_base: 0,
+        newest: None,
+        durable_end: 0,
+        cut: None,
+        clean: false,
+        app_state: Vec::new(),
+    };
+    Some(Winner { slot: 0, sequence: 0, state, both_valid: false })
 }

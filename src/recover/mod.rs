@@ -8,7 +8,11 @@
 //! follow one another and how far they are valid, [`proof`] what proves that there was more;
 //! [`decide`] is the table of what that means; [`plan`] says where the log goes on, and [`repair`]
 //! brings it there. [`report`] is what the caller learns of it.
+//!
+//! A reader beside the writer needs the first half of it: [`view`] is what it sees, and [`advance`]
+//! how that grows.
 
+mod advance;
 mod bytes;
 mod chain;
 pub(crate) mod contents;
@@ -21,7 +25,9 @@ mod plan;
 mod proof;
 mod repair;
 pub(crate) mod report;
+mod salvage;
 mod survey;
+mod view;
 
 use std::sync::Arc;
 
@@ -37,8 +43,12 @@ use crate::segment::segment::Segment;
 use crate::segment::supply::Start;
 use crate::storage::Storage;
 
-pub(crate) use contents::{Contents, contents};
+pub(crate) use advance::Advance;
+pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
+pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
+pub(crate) use salvage::{Salvageable, Stretch};
+pub(crate) use view::{Shown, View};
 
 /// A log that can be appended to.
 #[derive(Debug)]
@@ -46,9 +56,11 @@ pub(crate) struct Recovered {
     /// Both slots say that the log is not closed.
     pub(crate) control: Control,
     pub(crate) id: LogId,
+    /// The logs from which this one was restored: each with the base of its last segment.
+    pub(crate) earlier: Vec<(u64, LogId)>,
     /// The first address that is kept.
     pub(crate) head: u64,
-    /// All segments that hold kept frames, ascending. The active one is the last, if there is one;
+    /// All segments that hold kept frames, and the last one in any case, ascending. The active one is the last, if there is one;
     /// the others have no descriptor.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Where appends go on: in the active segment, or where the next one's frames will begin.

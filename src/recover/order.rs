@@ -25,12 +25,13 @@ impl Order {
     pub(super) fn new(files: &[SegmentFile], state: &ControlState) -> Self {
         let mut order = Self::default();
         let blank = |file: &SegmentFile| file.trouble.is_none() && file.is_blank(state.head);
-        let stays = |file: &SegmentFile| !is_abandoned(file, state);
+        let stays = |file: &SegmentFile| !is_abandoned(file.base, state);
         // The last one in use that begins at or below the head holds it.
         let holder = files
             .iter()
             .rposition(|file| stays(file) && !blank(file) && file.base <= state.head)
             .unwrap_or(0);
+        let holder = dropped_before(files, state, holder).unwrap_or(holder);
         for (index, file) in files.iter().enumerate() {
             let below = index < holder;
             if !stays(file) || (below && file.trouble.is_some()) {
@@ -79,13 +80,28 @@ impl Order {
     }
 }
 
+/// Where the head is the end of a segment that was dropped, the one that follows it: then whatever
+/// else has come back from below is a leftover as well, and nothing follows that.
+fn dropped_before(files: &[SegmentFile], state: &ControlState, holder: usize) -> Option<usize> {
+    let base = files.get(holder)?.base;
+    let follows = |file: &SegmentFile| {
+        let link =
+            file.link().filter(|_| file.trouble.is_none() && !is_abandoned(file.base, state));
+        link.is_some_and(|link| {
+            let gone = base < link.previous_base && link.previous_base < file.base;
+            gone && link.previous_end == state.head
+        })
+    };
+    files.iter().skip(holder + 1).position(follows).map(|behind| holder + 1 + behind)
+}
+
 /// Whether the control file says that a file is of no use: it lies in a cut that was begun, or above
 /// the newest segment that stays. One at or above `next_base` was not put to use as far as this slot
 /// knows; what is in it may know better, so it has to be accounted for.
-fn is_abandoned(file: &SegmentFile, state: &ControlState) -> bool {
-    let in_cut = state.cut.is_some_and(|cut| cut.segment < file.base && file.base < cut.fresh);
+pub(super) fn is_abandoned(base: u64, state: &ControlState) -> bool {
+    let in_cut = state.cut.is_some_and(|cut| cut.segment < base && base < cut.fresh);
     // The segment that a cut ended stays, whatever the slot says of the newest.
     let newest = state.newest.max(state.cut.map(|cut| cut.segment));
-    let given_up = file.base < state.next_base && newest.is_none_or(|newest| newest < file.base);
+    let given_up = base < state.next_base && newest.is_none_or(|newest| newest < base);
     in_cut || given_up
 }

@@ -144,15 +144,15 @@ mod tests {
     }
 
     impl Marked {
-        fn new(drops: u32) -> Self {
-            let [cache, disk] = [(); 2].map(|()| Mutex::new(vec![0; 64]));
+        fn new(drops: u32, bytes: usize) -> Self {
+            let [cache, disk] = [(); 2].map(|()| Mutex::new(vec![0; bytes]));
             Self { cache, disk, drops: Mutex::new(drops) }
         }
     }
 
     impl StorageFile for Marked {
         fn size(&self) -> io::Result<u64> {
-            Ok(64)
+            Ok(self.disk.lock().len() as u64)
         }
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
             let offset = usize::try_from(offset).unwrap();
@@ -180,15 +180,23 @@ mod tests {
     #[test]
     fn what_a_sync_only_claims_to_have_written_is_written_once_more() {
         for drops in [0, 1] {
-            let file = Marked::new(drops);
+            let file = Marked::new(drops, 64);
             write_again(&file, b"kept", 8).unwrap();
             assert_eq!(&file.disk.lock()[8..12], b"kept");
         }
     }
 
     #[test]
+    fn what_is_too_long_for_one_read_is_read_back_piece_by_piece() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(2 * READ_BACK_BYTES + 100).collect();
+        let file = Marked::new(1, bytes.len() + 16);
+        write_again(&file, &bytes, 8).unwrap();
+        assert_eq!(file.disk.lock()[8..bytes.len() + 8], bytes[..]);
+    }
+
+    #[test]
     fn what_never_reads_back_is_an_error() {
-        let (op, error) = write_again(&Marked::new(9), b"kept", 8).unwrap_err();
+        let (op, error) = write_again(&Marked::new(9, 64), b"kept", 8).unwrap_err();
         assert_eq!((op, error.kind()), (Op::Sync, io::ErrorKind::InvalidData));
     }
 }

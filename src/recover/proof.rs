@@ -61,10 +61,8 @@ impl Walk<'_, '_> {
         for later in position + 1..self.members.len() {
             let Some(file) = self.member(later) else { continue };
             let Some(link) = file.link() else { continue };
-            if link.previous_base < base
-                || (link.previous_base == base && link.previous_end < at)
-                || bases.contains(&link.previous_base)
-            {
+            let ends_before = (link.previous_base, link.previous_end) < (base, at);
+            if ends_before || bases.contains(&link.previous_base) {
                 strays.push(later);
                 bases.push(file.base);
             }
@@ -129,15 +127,14 @@ impl Walk<'_, '_> {
     /// Looks whether a segment is missing between the end of the chain and `next`, where the log goes on
     /// or is torn, and something of it is proven durable.
     pub(super) fn look_between(&mut self, next: u64) {
-        let (base, from, start) = match (self.chain.end(), self.state.cut) {
-            (None, None) => {
-                let head = self.state.head;
-                (head.saturating_sub(BLOCK_BYTES), head, head)
-            }
-            (end, _) => {
-                let Some(base) = self.expected_base() else { return };
-                (base, end.unwrap_or(self.state.head), frames_start(base))
-            }
+        let head = self.state.head;
+        // A cut says where the log goes on, but not where it begins if the head lies below.
+        let cut_is_below = self.state.cut.is_some_and(|cut| cut.end <= head);
+        let (base, from, start) = if self.chain.pieces.is_empty() && !cut_is_below {
+            (head.saturating_sub(BLOCK_BYTES), head, head)
+        } else {
+            let Some(base) = self.expected_base() else { return };
+            (base, self.chain.end().unwrap_or(head), frames_start(base))
         };
         if start < next && start < self.proof {
             self.note_missing(Missing { base, lsn: from }, from..next.min(self.proof.max(start)));

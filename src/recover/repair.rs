@@ -158,6 +158,19 @@ impl<'a, 'b> Repair<'a, 'b> {
             .map_err(|source| Error::io(Op::SyncDirectory, storage.path(""), source))
     }
 
+    /// The ids other than the log's own that its segments bear, each with the last base.
+    fn earlier(&self, own: LogId) -> Vec<(u64, LogId)> {
+        let mut earlier: Vec<(u64, LogId)> = Vec::new();
+        for file in self.chain.pieces.iter().filter_map(|piece| self.file(piece)) {
+            match earlier.last_mut() {
+                Some(last) if last.1 == file.id => last.0 = file.base,
+                _ if file.id != own => earlier.push((file.base, file.id)),
+                _ => {}
+            }
+        }
+        earlier
+    }
+
     fn finish(mut self, control: Control, plan: &Plan) -> Result<Recovered> {
         let head = plan.state.head;
         let mut segments = Vec::with_capacity(self.chain.pieces.len());
@@ -171,7 +184,8 @@ impl<'a, 'b> Repair<'a, 'b> {
                     Segment::new((file.base, file.bytes), file.frames_end(), file.id, Some(handle));
                 active = Some(Arc::clone(&segment));
                 segments.push(segment);
-            } else if piece.end > head {
+            } else if piece.end > head || number + 1 == count {
+                // The last one stays also where all of it lies below the head: the next link names it.
                 // Never beyond what a file that lost its end still holds.
                 let there = file.start().saturating_add(file.area_bytes());
                 let end = piece.end.min(there);
@@ -193,6 +207,7 @@ impl<'a, 'b> Repair<'a, 'b> {
         };
         Ok(Recovered {
             id: plan.state.id,
+            earlier: self.earlier(plan.state.id),
             control,
             head,
             segments,
@@ -252,12 +267,13 @@ pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered
         ..Recovery::default()
     };
     let segments = Vec::new();
-    Ok(Recovered { control, id, head, segments, tail: head, start, last_checksum: 0, report })
+    let (earlier, last_checksum) = (Vec::new(), 0);
+    Ok(Recovered { control, id, earlier, head, segments, tail: head, start, last_checksum, report })
 }
 
 /// An id that no other log has: the standard library's hash keys are random for each thread, and
 /// time and process are mixed in.
-fn new_id() -> LogId {
+pub(crate) fn new_id() -> LogId {
     use std::hash::{BuildHasher, RandomState};
     #[cfg(test)]
     #[cfg(not(miri))]

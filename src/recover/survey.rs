@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, Defect, FileKind, FrameHeader, Kind,
-    LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
+    BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, ControlState, Defect, FileKind, FrameHeader,
+    Kind, LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
     Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
 };
 use crate::lsn::Lsn;
-use crate::recover::contents::{LOST_AND_FOUND, read_slots};
+use crate::recover::contents::LOST_AND_FOUND;
 use crate::recover::facts::{LinkFact, Names, Sealed, SegmentFile, Trouble, path_of};
+use crate::segment::control::read_slots;
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
 
 /// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
@@ -42,26 +43,92 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn take(storage: &dyn Storage) -> Result<Self> {
         let mut survey = Self { names: read_names(storage)?, ..Self::default() };
-        if !survey.names.control {
-            return Ok(survey);
+        survey.take_control(storage)?;
+        if let Some(id) = survey.control.as_ref().map(|control| control.winner.state.id) {
+            survey.take_segments(storage, id)?;
+        }
+        Ok(survey)
+    }
+
+    /// The same for reading only: where the control file is of no use, the newest segment says which
+    /// log this is.
+    pub(super) fn take_for_reading(storage: &dyn Storage) -> Result<Self> {
+        let mut survey = Self { names: read_names(storage)?, ..Self::default() };
+        match survey.take_control(storage) {
+            Err(Error::Corrupt { .. }) => {}
+            result => result?,
+        }
+        let id = match &survey.control {
+            Some(control) => Some(control.winner.state.id),
+            None => newest_id(storage, &survey.names.segments)?,
+        };
+        if let Some(id) = id {
+            survey.take_segments(storage, id)?;
+        }
+        Ok(survey)
+    }
+
+    fn take_control(&mut self, storage: &dyn Storage) -> Result<()> {
+        if !self.names.control {
+            return Ok(());
         }
         match read_control(storage)? {
             Ok(control) => {
                 check_length(storage, &control)?;
                 Self::check_addresses(storage, &control)?;
-                survey.control = Some(control);
+                self.control = Some(control);
             }
             Err(Defect::Version { found }) => {
-                survey.stranger = Some(newer(storage, CONTROL_NAME, found));
+                self.stranger = Some(newer(storage, CONTROL_NAME, found));
             }
             Err(_) => {}
         }
-        let Some(id) = survey.control.as_ref().map(|control| control.winner.state.id) else {
-            return Ok(survey);
-        };
+        Ok(())
+    }
+
+    fn take_segments(&mut self, storage: &dyn Storage, id: LogId) -> Result<()> {
         // Newest first: a link names the id of the segment before it.
         let mut ids = vec![id];
-        for base in survey.names.segments.iter().rev() {
+        ids.extend(self.cut_id(storage)?);
+        self.read_files(storage, ids)
+    }
+
+    /// Reads the segments of a log whose control file is lost, and makes up what that would say of
+    /// them. Does nothing if no header is left.
+    pub(super) fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
+        let mut newest = None;
+        for base in self.names.segments.iter().rev() {
+            let header = read_header(storage, *base)?;
+            if let Some(header) = header.filter(|header| header.base == *base) {
+                newest = Some(header);
+                break;
+            }
+        }
+        let (Some(newest), Some(first)) = (newest, self.names.segments.first()) else {
+            return Ok(());
+        };
+        let name = segment_name(newest.base);
+        let file = storage
+            .open(&name, Access::Read)
+            .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
+        let last = self.names.segments.last().copied().unwrap_or(newest.base);
+        let state = ControlState {
+            id: newest.id,
+            head: frames_start(*first),
+            next_base: last.max(newest.base + newest.segment_bytes),
+            newest: Some(last),
+            durable_end: frames_start(*first),
+            cut: None,
+            clean: false,
+            app_state: Vec::new(),
+        };
+        let winner = Winner { slot: 0, sequence: 0, state, both_valid: false };
+        self.control = Some(ControlFile { file, winner });
+        self.read_files(storage, vec![newest.id])
+    }
+
+    fn read_files(&mut self, storage: &dyn Storage, mut ids: Vec<LogId>) -> Result<()> {
+        for base in self.names.segments.iter().rev() {
             match read_segment(storage, *base, &ids)? {
                 Ok(file) => {
                     if let Some(link) = file.link()
@@ -70,13 +137,29 @@ impl Survey {
                     {
                         ids.push(link.previous_id);
                     }
-                    survey.files.push(file);
+                    self.files.push(file);
                 }
-                Err(stranger) => survey.stranger = survey.stranger.or(Some(stranger)),
+                Err(stranger) => {
+                    self.stranger.get_or_insert(stranger);
+                }
             }
         }
-        survey.files.reverse();
-        Ok(survey)
+        self.files.reverse();
+        Ok(())
+    }
+
+    /// The id that the segment bears that was cut last, where that is the log that this one was
+    /// restored from: nothing need link to that segment yet.
+    fn cut_id(&self, storage: &dyn Storage) -> Result<Option<LogId>> {
+        let cut = self.control.as_ref().and_then(|control| control.winner.state.cut);
+        let Some(base) = cut.map(|cut| cut.segment).filter(|it| self.names.segments.contains(it))
+        else {
+            return Ok(None);
+        };
+        let header = read_header(storage, base)?;
+        let own = self.control.as_ref().map(|control| control.winner.state.id);
+        let other = header.filter(|header| header.base == base).map(|header| header.id);
+        Ok(other.filter(|other| own.is_some_and(|own| own.is_restored_from(*other))))
     }
 
     /// Refuses addresses that this crate never writes, under whatever checksum.
@@ -140,7 +223,7 @@ fn read_names(storage: &dyn Storage) -> Result<Names> {
     Ok(names)
 }
 
-fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
+pub(super) fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
     let error = |op| move |source| Error::io(op, storage.path(CONTROL_NAME), source);
     // Opened for writing, which changes nothing.
     let file = storage.open(CONTROL_NAME, Access::ReadWrite).map_err(error(Op::Open))?;
@@ -148,15 +231,51 @@ fn read_control(storage: &dyn Storage) -> Result<Result<ControlFile, Defect>> {
     Ok(winner(slots).map(|winner| ControlFile { file, winner }))
 }
 
+/// The id that the newest segment with a valid header names.
+fn newest_id(storage: &dyn Storage, bases: &[u64]) -> Result<Option<LogId>> {
+    for base in bases.iter().rev() {
+        let name = segment_name(*base);
+        let error = |op| {
+            let path = storage.path(&name);
+            move |source| Error::io(op, path, source)
+        };
+        let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+        let mut block = vec![0; BLOCK_LEN];
+        if file.size().map_err(error(Op::Read))? >= BLOCK_BYTES {
+            read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+            if let Ok(header) = SegmentHeader::decode(&block) {
+                return Ok(Some(header.id));
+            }
+        }
+    }
+    Ok(None)
+}
+
 fn newer(storage: &dyn Storage, name: &str, found: u32) -> Error {
     Error::UnsupportedFormat { path: storage.path(name), found, supported: VERSION }
 }
 
+/// The header of a segment, if it has a valid one.
+fn read_header(storage: &dyn Storage, base: u64) -> Result<Option<SegmentHeader>> {
+    let name = segment_name(base);
+    let error = |op| {
+        let path = storage.path(&name);
+        move |source| Error::io(op, path, source)
+    };
+    let file = storage.open(&name, Access::Read).map_err(error(Op::Open))?;
+    let mut block = [0; BLOCK_LEN];
+    if file.size().map_err(error(Op::Read))? < BLOCK_BYTES {
+        return Ok(None);
+    }
+    read_exact_at(&*file, &mut block, 0).map_err(error(Op::Read))?;
+    Ok(SegmentHeader::decode(&block).ok())
+}
+
 /// What is known of a segment before it is decided whether it belongs to this log.
-type Read = Result<SegmentFile, Error>;
+pub(super) type Read = Result<SegmentFile, Error>;
 
 /// Reads header, link and trailer. The inner error is that of a stranger.
-fn read_segment(storage: &dyn Storage, base: u64, ids: &[LogId]) -> Result<Read> {
+pub(super) fn read_segment(storage: &dyn Storage, base: u64, ids: &[LogId]) -> Result<Read> {
     let name = segment_name(base);
     let error = |op| {
         let path = storage.path(&name);

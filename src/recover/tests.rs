@@ -1,9 +1,11 @@
 //! Tests of opening: logs are assembled byte by byte, damaged, and opened.
 
 mod anything;
+mod bytes;
 mod damaged;
 mod images;
 mod interrupted;
 mod policies;
+mod proof;
 mod refused;
 mod stopped;

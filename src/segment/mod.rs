@@ -11,7 +11,11 @@
 pub(crate) mod bell;
 pub(crate) mod control;
 pub(crate) mod failure;
+pub(crate) mod gone;
+pub(crate) mod holds;
 pub(crate) mod prepare;
+pub(crate) mod read_only;
+pub(crate) mod recycle;
 pub(crate) mod seal;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 pub(crate) mod segment;

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{LogId, SegmentHeader, frames_end, frames_start, segment_name};
+use crate::format::{
+    LogId, SegmentHeader, TEMPORARY_SUFFIX, frames_end, frames_start, segment_name,
+};
 use crate::segment::control::no_space_or_io;
 use crate::storage::{Storage, StorageFile, write_all_at};
 
@@ -54,19 +56,14 @@ pub(crate) fn prepare(
     go_on: impl FnMut() -> bool,
 ) -> Result<Spare> {
     let name = segment_name(base);
-    let temporary = format!("{name}.tmp");
+    let temporary = format!("{name}{TEMPORARY_SUFFIX}");
     let path = storage.path(&name);
     let file = storage
         .create(&temporary, bytes)
         .map_err(|error| no_space_or_io(Op::Create, &path, error))?;
     match write(&*file, &path, id, base, bytes, go_on) {
         Ok(filled) => {
-            storage
-                .rename(&temporary, &name)
-                .map_err(|error| Error::io(Op::Rename, &path, error))?;
-            storage
-                .sync_directory()
-                .map_err(|error| Error::io(Op::SyncDirectory, storage.path(""), error))?;
+            name_it(storage, &temporary, &name)?;
             Ok(Spare { base, bytes, file, filled })
         }
         Err(error) => {
@@ -75,6 +72,14 @@ pub(crate) fn prepare(
             Err(error)
         }
     }
+}
+
+/// Gives a finished file its name, durably.
+pub(crate) fn name_it(storage: &dyn Storage, temporary: &str, name: &str) -> Result<()> {
+    storage
+        .rename(temporary, name)
+        .map_err(|error| Error::io(Op::Rename, storage.path(name), error))?;
+    storage.sync_directory().map_err(|error| Error::io(Op::SyncDirectory, storage.path(""), error))
 }
 
 fn write(

@@ -4,10 +4,11 @@
 //! trailer of the segment before it; so a valid trailer proves all frames up to its end, and of all
 //! earlier segments, to have been durable.
 
-use crate::error::{Error, Op, Result};
+use crate::error::{Corruption, Error, Op, Result};
 use crate::format::{
-    BLOCK_BYTES, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
+    BLOCK_BYTES, DefectAt, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
 };
+use crate::lsn::Lsn;
 use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
 
@@ -18,27 +19,48 @@ const DISCARD_BYTES: u64 = 64 << 10;
 /// closes the descriptor. Returns the trailer's checksum for the next one.
 ///
 /// A segment that can't be read or whose frames do not walk is left without a trailer, so that opening
-/// scans it and finds out what is wrong; it is not an error of the log in use.
+/// scans it and finds out what is wrong; it is not an error of the log in use. Then there is no
+/// checksum.
 pub(crate) fn seal(
     storage: &dyn Storage,
     segment: &Segment,
     previous_checksum: u32,
-) -> Result<u32> {
-    let Some(file) = segment.file() else { return Ok(previous_checksum) };
+) -> Result<Option<u32>> {
+    let Some(file) = segment.file() else { return Ok(None) };
     let Ok(region) = segment.region(storage, segment.end, false) else {
         segment.close();
-        return Ok(0);
+        return Ok(None);
     };
     let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
     let Ok(summary) = summarize(frames, segment.start()) else {
         segment.close();
-        return Ok(0);
+        return Ok(None);
     };
     let trailer = trailer_of(&summary, segment.end, previous_checksum);
     let checksum = write_trailer(storage, &*file, segment, &trailer)?;
     discard_padding(&*file, segment, frames, summary.last);
     segment.close();
-    Ok(checksum)
+    Ok(Some(checksum))
+}
+
+/// Sums up the frames of a segment that lie below `end`, the end of one of them.
+///
+/// # Errors
+///
+/// `Corrupt` where they do not walk, `Io` where they can't be read.
+pub(crate) fn summary_to(storage: &dyn Storage, segment: &Segment, end: u64) -> Result<Summary> {
+    let region = segment.region(storage, end, false)?;
+    let frames = segment.offsets(segment.start()..end);
+    region
+        .populate(frames.clone())
+        .map_err(|error| Error::io(Op::Read, storage.path(&segment.name()), error))?;
+    let frames = region.slice(frames).unwrap_or_default();
+    summarize(frames, segment.start()).map_err(|DefectAt { at, defect }| Error::Corrupt {
+        path: storage.path(&segment.name()),
+        offset: at.saturating_sub(segment.base),
+        lsn: Some(Lsn::new(at)),
+        reason: Corruption::from(defect),
+    })
 }
 
 /// The trailer of frames that end at `end`.
@@ -60,6 +82,7 @@ pub(crate) fn write_trailer(
     write_all_at(file, &block, segment.bytes - BLOCK_BYTES)
         .map_err(|error| Error::io(Op::Write, storage.path(&segment.name()), error))?;
     file.sync().map_err(|error| Error::io(Op::Sync, storage.path(&segment.name()), error))?;
+    segment.note_summary(*trailer, checksum);
     Ok(checksum)
 }
 

@@ -11,9 +11,12 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::{Error, Op, Result};
-use crate::format::{DROPPED_SUFFIX, LogId, frames_end, frames_start, segment_name};
+use crate::format::layout::BLOCK_LEN;
+use crate::format::{
+    BLOCK_BYTES, DROPPED_SUFFIX, LogId, Trailer, frames_end, frames_start, segment_name,
+};
 use crate::storage::{Access, Region, Storage, StorageFile, read_exact_at};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -24,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) end: u64,
     /// The log that wrote it: another one where this log was restored from an archive of that.
     pub(crate) id: LogId,
+    /// What its trailer says, and the trailer's checksum, once it was written or read.
+    summary: OnceLock<(Trailer, u32)>,
     /// Shared by what a cut makes of a segment: both have the same file.
     file: Arc<File>,
 }
@@ -40,7 +45,12 @@ struct File {
     checked: Mutex<Vec<Range<u64>>>,
     /// Where the file is to be removed with its last holder.
     dropped: OnceLock<Arc<dyn Storage>>,
+    /// The base of the segment behind it: who holds this one finds out what followed it when it is
+    /// dropped. After a cut another one may come to follow.
+    next: AtomicU64,
 }
+
+const NO_SEGMENT: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Place {
@@ -63,14 +73,26 @@ impl Segment {
             place: Mutex::new(Place { name: segment_name(base), region: Weak::new() }),
             checked: Mutex::new(Vec::new()),
             dropped: OnceLock::new(),
+            next: AtomicU64::new(NO_SEGMENT),
         });
-        Arc::new(Self { base, bytes, end, id, file })
+        Arc::new(Self { base, bytes, end, id, summary: OnceLock::new(), file })
     }
 
     /// The same file, with its frames ending at `end`.
     pub(crate) fn ending(&self, end: u64) -> Arc<Self> {
         let Self { base, bytes, id, .. } = *self;
-        Arc::new(Self { base, bytes, end, id, file: Arc::clone(&self.file) })
+        let summary = OnceLock::new();
+        Arc::new(Self { base, bytes, end, id, summary, file: Arc::clone(&self.file) })
+    }
+
+    /// The base of the segment that was attached behind it, if any was.
+    pub(crate) fn next_base(&self) -> Option<u64> {
+        Some(self.file.next.load(Ordering::Acquire)).filter(|base| *base != NO_SEGMENT)
+    }
+
+    /// Notes what is attached behind it. Called before anyone can find that.
+    pub(crate) fn followed_by(&self, next: &Self) {
+        self.file.next.store(next.base, Ordering::Release);
     }
 
     /// The name of its file, unless it is dropped.
@@ -109,8 +131,10 @@ impl Segment {
 
     /// Whether anyone but the caller, who holds it once, holds the file. Once the segment is in no
     /// set that others can load, nobody comes to hold it any more.
-    pub(crate) fn is_pinned(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
+    ///
+    /// What earlier holders read happened before: `get_mut` synchronises with their letting go.
+    pub(crate) fn is_pinned(self: &mut Arc<Self>) -> bool {
+        Arc::get_mut(self).is_none_or(|segment| Arc::get_mut(&mut segment.file).is_none())
     }
 
     /// Has the file removed with its last holder, and until then bear a name that opening removes.
@@ -140,21 +164,62 @@ impl Segment {
         end: u64,
         copy: bool,
     ) -> Result<Arc<Region>> {
+        if !copy && let Some(region) = self.mapped(storage)? {
+            return Ok(region);
+        }
+        self.copied(storage, self.base..end)
+    }
+
+    /// The file's bytes as memory, mapped; none if it can't be, in which case it can still be read.
+    pub(crate) fn mapped(&self, storage: &dyn Storage) -> Result<Option<Arc<Region>>> {
         let mut place = self.file.place.lock();
-        if let Some(region) = place.region.upgrade().filter(|_| !copy) {
-            return Ok(region);
+        if let Some(region) = place.region.upgrade() {
+            return Ok(Some(region));
         }
+        let region = self.open(storage, &place.name)?.map().ok().flatten().map(Arc::new);
+        if let Some(region) = &region {
+            place.region = Arc::downgrade(region);
+        }
+        Ok(region)
+    }
+
+    /// The bytes of a range of addresses, read into memory of our own.
+    pub(crate) fn copied(
+        &self,
+        storage: &dyn Storage,
+        addresses: Range<u64>,
+    ) -> Result<Arc<Region>> {
+        let place = self.file.place.lock();
         let file = self.open(storage, &place.name)?;
-        // A file that can't be mapped can still be read.
-        if !copy && let Ok(Some(region)) = file.map() {
-            let region = Arc::new(region);
-            place.region = Arc::downgrade(&region);
-            return Ok(region);
-        }
         drop(place);
-        Region::copied(end - self.base, |buffer| read_exact_at(&*file, buffer, 0))
+        let Range { start, end } = self.offsets(addresses);
+        Region::copied(end - start, |buffer| read_exact_at(&*file, buffer, start))
             .map(Arc::new)
             .map_err(|error| Error::io(Op::Read, storage.path(&self.name()), error))
+    }
+
+    /// The file, opened for reading unless the descriptor that writes it is open still.
+    pub(crate) fn reader(&self, storage: &dyn Storage) -> Result<Arc<dyn StorageFile>> {
+        let place = self.file.place.lock();
+        self.open(storage, &place.name)
+    }
+
+    /// Notes the trailer that was written, and its checksum.
+    pub(crate) fn note_summary(&self, trailer: Trailer, checksum: u32) {
+        let _ = self.summary.set((trailer, checksum));
+    }
+
+    /// What the trailer of a sealed segment says, and its checksum: read at the first call if it was
+    /// not written by this process. `None` where there is none that names this end.
+    pub(crate) fn summary(&self, storage: &dyn Storage) -> Option<(Trailer, u32)> {
+        if let Some(known) = self.summary.get() {
+            return Some(*known);
+        }
+        let mut block = [0; BLOCK_LEN];
+        let file = self.reader(storage).ok()?;
+        read_exact_at(&*file, &mut block, self.bytes.checked_sub(BLOCK_BYTES)?).ok()?;
+        let found = Trailer::decode(&block, &self.id, self.base).ok()?;
+        (found.0.end == self.end).then(|| *self.summary.get_or_init(|| found))
     }
 
     /// The offsets in the file of a range of addresses.

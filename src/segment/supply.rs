@@ -7,14 +7,17 @@
 //! them: they cannot hit a frame.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::fmt;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
 use crate::format::{LINK_FRAME_BYTES, LogId, frames_end, segment_name};
+use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
 use crate::segment::control::Control;
 use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
+use crate::segment::recycle::{Recycled, SetAside, prepare_recycled, set_aside};
 use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
 use crate::storage::{Access, Storage};
@@ -26,6 +29,8 @@ const SPARES_MAX: u64 = 3;
 #[derive(Debug)]
 struct State {
     spares: VecDeque<Spare>,
+    /// Files of dropped segments that become spares.
+    pool: Vec<Recycled>,
     /// The segment attached last, and up to which address it is filled.
     newest: Option<Arc<Segment>>,
     filled: u64,
@@ -45,6 +50,8 @@ pub(crate) struct Supply {
     storage: Arc<dyn Storage>,
     id: LogId,
     segment_bytes: u64,
+    /// The most that segments may take together; 0 is no limit.
+    max_log_bytes: u64,
     state: Mutex<State>,
     /// A preparation ended.
     prepared: Condvar,
@@ -54,6 +61,8 @@ pub(crate) struct Supply {
     wanted: AtomicU64,
     /// How often an appender had to wait for a segment or make it.
     misses: AtomicU64,
+    /// How many segments were made of dropped ones.
+    recycled: AtomicU64,
 }
 
 /// Where the supply goes on after opening.
@@ -74,7 +83,7 @@ impl Supply {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         id: LogId,
-        segment_bytes: u64,
+        options: &Options,
         start: Start,
     ) -> Self {
         // What an earlier run has filled is not known; reading zeros or nothing is the same.
@@ -82,9 +91,11 @@ impl Supply {
         Self {
             storage,
             id,
-            segment_bytes,
+            segment_bytes: options.segment_bytes,
+            max_log_bytes: options.max_log_bytes,
             state: Mutex::new(State {
                 spares: start.spares,
+                pool: Vec::new(),
                 newest: start.active,
                 filled,
                 previous_base: start.previous_base,
@@ -97,6 +108,7 @@ impl Supply {
             hurry: AtomicBool::new(false),
             wanted: AtomicU64::new(1),
             misses: AtomicU64::new(0),
+            recycled: AtomicU64::new(0),
         }
     }
 
@@ -107,6 +119,63 @@ impl Supply {
 
     pub(crate) fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)
+    }
+
+    /// How many segments were made of dropped ones.
+    pub(crate) fn recycled(&self) -> u64 {
+        self.recycled.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the segments take, with the spares, and with the files that become spares.
+    pub(crate) fn used_bytes(&self, segments: &Segments) -> u64 {
+        let state = self.state.lock();
+        state.used_bytes(segments) + state.pool_bytes(self.segment_bytes)
+    }
+
+    /// Whether the limit does not allow another segment.
+    pub(crate) fn is_full(&self, segments: &Segments) -> bool {
+        let used = self.state.lock().used_bytes(segments);
+        self.max_log_bytes != 0 && used.saturating_add(self.segment_bytes) > self.max_log_bytes
+    }
+
+    /// Keeps the file of a dropped segment that nobody in this process holds, to make a spare of it.
+    /// False if that can't be: then it is to be removed.
+    pub(crate) fn recycle(&self, segments: &Segments, segment: &Segment) -> Result<bool> {
+        let fits = |state: &State| {
+            let wanted = self.wanted.load(Ordering::Relaxed);
+            // One that is being prepared has looked at the pool, or will.
+            let more = 1 + state.pool.len() as u64 + u64::from(state.preparing);
+            let used = state.used_bytes(segments).saturating_add(more * self.segment_bytes);
+            let below = self.max_log_bytes == 0 || used <= self.max_log_bytes;
+            below && !state.closed && (state.pool.len() as u64) < wanted
+        };
+        if segment.bytes != self.segment_bytes || !fits(&self.state.lock()) {
+            return Ok(false);
+        }
+        match set_aside(&*self.storage, segment)? {
+            SetAside::No => Ok(false),
+            SetAside::Removed => Ok(true),
+            SetAside::Recycled(recycled) => {
+                let mut state = self.state.lock();
+                if fits(&state) {
+                    state.pool.push(recycled);
+                } else {
+                    drop(state);
+                    recycled.discard(&*self.storage);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Removes the files that were to become spares; true if there was any.
+    pub(crate) fn empty_pool(&self) -> bool {
+        let pool = std::mem::take(&mut self.state.lock().pool);
+        let any = !pool.is_empty();
+        for recycled in pool {
+            recycled.discard(&*self.storage);
+        }
+        any
     }
 
     /// Lets a claim of `need` bytes at `tail` succeed: fills more of the active segment, or attaches
@@ -130,7 +199,7 @@ impl Supply {
             let extent = protocol.extent();
             // Once closed or poisoned, the next try at a claim is refused.
             if state.closed
-                || protocol.state().is_some()
+                || protocol.refuses()
                 || protocol.tail() != tail
                 || state.has_room(extent, tail, need)
             {
@@ -163,7 +232,8 @@ impl Supply {
                 continue;
             }
             drop(state);
-            self.prepare_one(protocol, control, poison, || false)?;
+            let made_by_appender = Making { segments, recycles: false };
+            self.prepare_one(protocol, control, poison, made_by_appender, || false)?;
         }
     }
 
@@ -178,23 +248,44 @@ impl Supply {
         }
     }
 
+    /// The log was cut at `end`, in the segment based at `base`: whatever is attached or prepared is
+    /// given up. Claims are refused already. Returns the base where the log goes on, and those of the
+    /// spares, which the caller removes.
+    pub(crate) fn cut(&self, base: u64, end: u64) -> (u64, Vec<u64>) {
+        let mut state = self.state.lock();
+        self.hurry.store(true, Ordering::Relaxed);
+        while state.preparing {
+            self.prepared.wait(&mut state);
+        }
+        let spares = state.spares.drain(..).map(|spare| spare.base).collect();
+        (state.newest, state.filled) = (None, 0);
+        (state.previous_base, state.previous_end) = (base, end);
+        (state.next_base, spares)
+    }
+
     /// Prepares a spare if there are fewer than wanted; leaves most of its zeros for later if someone
     /// waits for it, or for a sync by this thread. True if one was made. Errors are as those of
     /// `make_room`.
     pub(crate) fn keep_spares(
         &self,
         protocol: &Protocol,
+        segments: &Segments,
         control: &Control,
         poison: &dyn Fn(&Error),
     ) -> Result<bool> {
         {
             let state = self.state.lock();
             let spares = state.spares.len() as u64;
-            if state.preparing || state.closed || spares >= self.wanted.load(Ordering::Relaxed) {
+            if state.preparing
+                || state.closed
+                || protocol.refuses()
+                || spares >= self.wanted.load(Ordering::Relaxed)
+            {
                 return Ok(false);
             }
         }
-        self.prepare_one(protocol, control, poison, || {
+        let making = Making { segments, recycles: true };
+        self.prepare_one(protocol, control, poison, making, || {
             !self.hurry.load(Ordering::Relaxed) && protocol.asked().is_none()
         })?;
         Ok(true)
@@ -205,7 +296,7 @@ impl Supply {
     pub(crate) fn fill_ahead(&self, protocol: &Protocol) -> Result<bool> {
         let mut state = self.state.lock();
         let Some(segment) = state.newest.clone() else { return Ok(false) };
-        if state.closed || state.filled >= segment.frames_end() {
+        if state.closed || protocol.refuses() || state.filled >= segment.frames_end() {
             return Ok(false);
         }
         let to = next_step(segment.base, state.filled).min(segment.frames_end());
@@ -223,6 +314,39 @@ impl Supply {
         Ok(true)
     }
 
+    /// Makes the file of the segment at `base`, of a dropped one if there is one and time for it.
+    fn make(
+        &self,
+        base: u64,
+        making: Making<'_>,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Spare> {
+        let bytes = self.segment_bytes;
+        if self.is_full(making.segments) {
+            let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, Limit));
+            return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
+        }
+        let recycled = if making.recycles { self.state.lock().pool.pop() } else { None };
+        if let Some(recycled) = recycled
+            && let Some(spare) =
+                prepare_recycled(&*self.storage, recycled, &self.id, base, &mut go_on)?
+        {
+            self.recycled.fetch_add(1, Ordering::Relaxed);
+            return Ok(spare);
+        }
+        let pooled = self.used_bytes(making.segments).saturating_add(bytes);
+        if self.max_log_bytes != 0 && pooled > self.max_log_bytes {
+            self.empty_pool();
+        }
+        match prepare(&*self.storage, &self.id, base, bytes, &mut go_on) {
+            // What the pool holds may be all that is lacking.
+            Err(Error::NoSpace { .. }) if self.empty_pool() => {
+                prepare(&*self.storage, &self.id, base, bytes, go_on)
+            }
+            made => made,
+        }
+    }
+
     /// A failure poisons while everybody else still waits for the preparation: a sync of the
     /// directory that was tried again could say `Ok` for a name that is not durable.
     fn prepare_one(
@@ -230,11 +354,12 @@ impl Supply {
         protocol: &Protocol,
         control: &Control,
         poison: &dyn Fn(&Error),
+        making: Making<'_>,
         go_on: impl FnMut() -> bool,
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();
-            if state.preparing || state.closed || protocol.state().is_some() {
+            if state.preparing || state.closed || protocol.refuses() {
                 return Ok(());
             }
             state.preparing = true;
@@ -247,7 +372,7 @@ impl Supply {
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
         };
         let durable = protocol.durable();
-        let made = prepare(&*self.storage, &self.id, base, self.segment_bytes, go_on);
+        let made = self.make(base, making, go_on);
         // The name is durable; only now may its addresses be taken, and only after this is synced
         // may they be offered.
         let made = made.and_then(|spare| {
@@ -273,6 +398,32 @@ impl Supply {
     }
 }
 
+/// The log has come to `max_log_bytes`.
+#[derive(Debug)]
+struct Limit;
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the log has come to max_log_bytes")
+    }
+}
+
+impl std::error::Error for Limit {}
+
+/// Whether it is the limit that leaves no room, and not the disk.
+pub(crate) fn is_limit(error: &Error) -> bool {
+    let Error::NoSpace { source, .. } = error else { return false };
+    source.get_ref().and_then(|inner| inner.downcast_ref::<Limit>()).is_some()
+}
+
+/// For whom a segment is made.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    segments: &'a Segments,
+    /// There is time to write over a dropped segment.
+    recycles: bool,
+}
+
 /// Ends a preparation, however it went.
 struct Preparing<'a>(&'a Supply);
 
@@ -288,6 +439,18 @@ impl Drop for Preparing<'_> {
 }
 
 impl State {
+    /// How many bytes the attached segments and the spares take.
+    fn used_bytes(&self, segments: &Segments) -> u64 {
+        let spares: u64 = self.spares.iter().map(|spare| spare.bytes).sum();
+        let attached: u64 =
+            segments.with(|set| set.segments.iter().map(|segment| segment.bytes).sum());
+        attached.saturating_add(spares)
+    }
+
+    fn pool_bytes(&self, segment_bytes: u64) -> u64 {
+        segment_bytes * self.pool.len() as u64
+    }
+
     /// Whether a claim can succeed already: another appender may have been here first.
     fn has_room(&self, extent: Option<Extent>, tail: u64, need: u64) -> bool {
         let Some(extent) = extent else { return false };

@@ -5,6 +5,7 @@
 //! when a caller was told what. That is counted in events of the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::format::frame_bytes;
@@ -38,8 +39,16 @@ pub(super) enum Note {
     Durable { told: u64, below: u64 },
     /// Everything below survives the end of the process.
     Committed { told: u64, below: u64 },
-    /// A snapshot that was taken when everything below `committed` was.
-    Read { told: u64, committed: u64, found: Records },
+    /// A snapshot that was taken when everything below `committed` was, from the head on.
+    Read { began: u64, told: u64, committed: u64, head: u64, found: Records },
+    /// A truncation made `head` the head, or found it there.
+    Truncated { began: u64, told: u64, head: u64 },
+    /// The log was cut: what was appended in a range of addresses is gone.
+    Cut { began: u64, told: u64, gone: Range<u64> },
+    /// The application's state was set.
+    State { began: u64, told: u64, bytes: Vec<u8> },
+    /// What a follower handed out that began at `from`; if it came to an end, then all below `kept`.
+    Followed { began: u64, told: u64, from: u64, kept: u64, found: Records },
     /// Closing the log succeeded.
     Closed { told: u64 },
 }
@@ -48,6 +57,8 @@ pub(super) enum Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) found: Records,
+    pub(super) head: u64,
+    pub(super) app_state: Vec<u8>,
     pub(super) durable: u64,
     pub(super) committed: u64,
     pub(super) tail: u64,
@@ -71,6 +82,18 @@ pub(super) struct Ledger {
     durable: Vec<(u64, u64)>,
     committed: Vec<(u64, u64)>,
     closed: Option<u64>,
+    /// Heads: when the truncation began and returned, and what it came to.
+    heads: Vec<(u64, u64, u64)>,
+    /// What was cut off, likewise.
+    cuts: Vec<(u64, u64, Range<u64>)>,
+    /// Cuts that had begun when the life before ended: each was made or not.
+    begun_cuts: Vec<Range<u64>>,
+    /// The application's states, likewise.
+    states: Vec<(u64, u64, Vec<u8>)>,
+    /// The heads that opening may find: from the one that was promised on.
+    head: BTreeSet<u64>,
+    /// The states of the application that opening may find.
+    app_states: BTreeSet<Vec<u8>>,
     /// What opening must find at least: everything below.
     kept: u64,
     /// What of that was durable already; the rest may be in the cache only.
@@ -94,7 +117,12 @@ impl Ledger {
                 Note::Durable { told, below } => self.durable.push((*told, *below)),
                 Note::Committed { told, below } => self.committed.push((*told, *below)),
                 Note::Closed { told } => self.closed = Some(*told),
-                Note::Read { .. } => {}
+                Note::Truncated { began, told, head } => self.heads.push((*began, *told, *head)),
+                Note::Cut { began, told, gone } => self.cuts.push((*began, *told, gone.clone())),
+                Note::State { began, told, bytes } => {
+                    self.states.push((*began, *told, bytes.clone()));
+                }
+                Note::Read { .. } | Note::Followed { .. } => {}
             }
         }
     }
@@ -123,8 +151,23 @@ impl Ledger {
     /// Checks what was read while others appended. All notes are entered.
     pub(super) fn check_reads(&mut self, notes: &[Note]) {
         for note in notes {
-            let Note::Read { told, committed, found } = note else { continue };
-            self.check_prefix(found, *committed);
+            let (told, found) = match note {
+                Note::Read { began, told, committed, head, found } => {
+                    self.check_head((*began, *told), *head);
+                    let (gone, may) = self.cuts_beside(*began, *told);
+                    self.check_cut_prefix(found, *head, *committed, (&gone, &may));
+                    (told, found)
+                }
+                Note::Followed { began, told, from, kept, found } => {
+                    let (gone, may) = self.cuts_beside(*began, *told);
+                    check_cut(&may, |made| {
+                        let gone = [gone.as_slice(), made].concat();
+                        self.check_stretch(found, *from, *kept, &gone).map(drop)
+                    });
+                    (told, found)
+                }
+                _ => continue,
+            };
             for (at, _) in found {
                 let entry = self.entries.get_mut(at).unwrap();
                 entry.told = Some(entry.told.map_or(*told, |before| before.min(*told)));
@@ -135,51 +178,133 @@ impl Ledger {
         }
     }
 
-    /// Records `found` must be the first ones, hold all below `kept`, and end outside a batch.
-    fn check_prefix(&self, found: &Records, kept: u64) {
-        let mut expected = self.entries.iter();
+    /// Somebody made `head` the head, and it is not below one that was known before.
+    fn check_head(&self, (began, told): (u64, u64), head: u64) {
+        let known = self.heads.iter().any(|(began, _, known)| *began <= told && *known == head);
+        assert!(known, "nobody made {head} the head");
+        let passed = |(_, before, least): &(u64, u64, u64)| *before < began && *least > head;
+        assert!(!self.heads.iter().any(passed), "the head went back to {head}");
+    }
+
+    /// The cuts that were made before a call, and those that may have been made during it.
+    fn cuts_beside(&self, began: u64, told: u64) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+        let begun = self.cuts.iter().filter(|(start, ..)| *start <= told);
+        let (made, may): (Vec<_>, Vec<_>) = begun.partition(|(_, ended, _)| *ended < began);
+        let ranges = |cuts: Vec<&(u64, u64, Range<u64>)>| {
+            cuts.into_iter().map(|(.., gone)| gone.clone()).collect()
+        };
+        (ranges(made), ranges(may))
+    }
+
+    /// Records `found` must be what some of the cuts that may have been made leave, beside those that
+    /// were. Returns those.
+    fn check_cut_prefix(
+        &self,
+        found: &Records,
+        head: u64,
+        kept: u64,
+        (gone, may): (&[Range<u64>], &[Range<u64>]),
+    ) -> Vec<Range<u64>> {
+        check_cut(may, |made| self.check_prefix(found, head, kept, &[gone, made].concat()))
+    }
+
+    /// Records `found` must be the first ones from `head` on, but for those that are `gone`, hold all
+    /// below `kept`, and end outside a batch that goes on.
+    fn check_prefix(
+        &self,
+        found: &Records,
+        head: u64,
+        kept: u64,
+        gone: &[Range<u64>],
+    ) -> Result<(), String> {
+        let next = self.check_stretch(found, head, kept, gone)?;
+        let batch_end = found.last().map_or(0, |(at, _)| self.entries[at].batch_end);
+        match next {
+            Some(next) if next <= batch_end => Err("the log ends inside a batch".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records `found` must be the first ones from the address `from` on, but for those that are
+    /// `gone`, and hold all below `kept`. Returns the address of the one that would come next.
+    fn check_stretch(
+        &self,
+        found: &Records,
+        from: u64,
+        kept: u64,
+        gone: &[Range<u64>],
+    ) -> Result<Option<u64>, String> {
+        let there = |(at, _): &(&u64, &Entry)| !gone.iter().any(|gone| gone.contains(at));
+        let mut expected = self.entries.range(from..).filter(there);
         for (at, payload) in found {
             let Some((known, entry)) = expected.next() else {
-                panic!("a record at {at} that nobody appended: {}", shown(payload));
+                return Err(format!(
+                    "a record at {at} that nobody appended: {}",
+                    shown_bytes(payload)
+                ));
             };
-            assert_eq!(at, known, "a record is missing or unknown: found {}", shown(payload));
-            assert!(
-                **payload == *entry.payload,
-                "at {at}: appended {}, found {}",
-                shown(&entry.payload),
-                shown(payload)
-            );
+            if at != known {
+                let found = shown_bytes(payload);
+                return Err(format!("a record is missing or unknown: {known} or {at}, {found}"));
+            }
+            if **payload != *entry.payload {
+                let (appended, found) = (shown_bytes(&entry.payload), shown_bytes(payload));
+                return Err(format!("at {at}: appended {appended}, found {found}"));
+            }
         }
-        let last = found.last().map(|(at, _)| *at);
-        let batch_end = last.map(|at| self.entries[&at].batch_end);
-        assert_eq!(last, batch_end, "the log ends inside a batch");
-        if let Some((missing, _)) = expected.next() {
-            assert!(
-                *missing >= kept,
-                "lost: {missing}, though everything below {kept} was promised"
-            );
+        let next = expected.next().map(|(next, _)| *next);
+        if let Some(next) = next.filter(|next| *next < kept) {
+            return Err(format!("lost: {next}, though everything below {kept} was promised"));
         }
+        Ok(next)
     }
 
     /// Checks what an opened log showed: a new life begins. The events given are those before and
     /// after opening.
     pub(super) fn open(&mut self, shown: &Shown, (began, opened): (u64, u64)) {
-        let Shown { found, durable, committed, tail, clean } = shown;
-        self.check_prefix(found, self.kept);
+        let Shown { found, head, app_state, durable, committed, tail, clean } = shown;
+        // A log without a segment begins where it goes on.
+        let begins = found.is_empty() && head == tail;
+        let known = self.head.is_empty() || self.head.contains(head) || begins;
+        assert!(known, "the head {head} is unheard of");
+        let known = self.app_states.is_empty() || self.app_states.contains(app_state);
+        assert!(known, "the state {} is unheard of", shown_bytes(app_state));
+        assert!(head <= durable, "the head {head} is above {durable}");
+        let made = self.check_cut_prefix(found, *head, self.kept, (&[], &self.begun_cuts));
         assert_eq!((durable, committed), (tail, tail), "the watermarks of an opened log are equal");
         assert!(*tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);
         assert!(*tail >= self.kept, "the durable watermark went back to {tail} from {}", self.kept);
         assert!(*clean || !self.clean, "the log was closed, and is not found so");
         let found: BTreeSet<u64> = found.iter().map(|(at, _)| *at).collect();
-        self.entries.retain(|at, _| found.contains(at));
+        let end = found.last().map_or(0, |at| self.entries[at].end(*at));
+        // What lies below the head may come back with an older one, and what was cut off while that
+        // is in the cache only.
+        let cut = |at: &u64| made.iter().any(|gone| gone.contains(at));
+        self.entries.retain(|at, _| at < head || found.contains(at) || cut(at));
         for entry in self.entries.values_mut() {
             entry.told.get_or_insert(opened);
         }
-        let end = self.entries.last_key_value().map_or(0, |(at, entry)| entry.end(*at));
         // Before it was open the log held what it holds now, durable or not.
         self.durable = vec![(began, self.synced.min(end)), (opened, end)];
         self.committed = vec![(began, end), (opened, end)];
         self.closed = None;
+        self.cuts = made.into_iter().map(|gone| (0, opened, gone)).collect();
+        self.begun_cuts.clear();
+        // What was found may have been in the cache only, and a head may have been moved by opening:
+        // until the log was open the disk held any of what it may have held before.
+        let cached = self.synced != u64::MAX;
+        self.heads = vec![(0, 0, *head)];
+        let least = self.head.first().copied();
+        if let Some(least) = least.filter(|_| cached || !self.head.contains(head)) {
+            let below = self.head.iter().filter(|before| **before < *head);
+            let before = below.map(|before| (0, opened, *before));
+            self.heads = before.chain([(0, 0, least), (0, opened, *head)]).collect();
+        }
+        self.states = vec![(0, 0, app_state.clone())];
+        if cached && !self.app_states.is_empty() {
+            let before = self.app_states.iter().map(|before| (0, began, before.clone()));
+            self.states = before.chain([(began, opened, app_state.clone())]).collect();
+        }
         self.start = *tail;
     }
 
@@ -201,19 +326,50 @@ impl Ledger {
             synced,
             clean: self.closed.is_some_and(|closed| closed <= event),
             told_end: self.told_end,
+            head: self.heads_at(event),
+            app_states: self.states_at(event),
             ..Self::default()
         };
+        let made = |(_, told, _): &&(u64, u64, Range<u64>)| *told <= event;
+        let made: Vec<_> = self.cuts.iter().filter(made).map(|(.., gone)| gone).collect();
+        next.told_end = made.iter().map(|gone| gone.end).fold(next.told_end, u64::max);
+        let may = |(began, told, _): &&(u64, u64, Range<u64>)| {
+            (*began < event || *began == 0) && event < *told
+        };
+        let begun = self.cuts.iter().filter(may);
+        next.begun_cuts = begun.map(|(.., gone)| gone.clone()).collect();
         for (at, entry) in &self.entries {
             let told = entry.told.filter(|told| *told <= event);
             if told.is_some() {
                 next.told_end = next.told_end.max(entry.end(*at));
             }
-            if entry.began.is_none_or(|began| began < event) {
+            let is_gone = made.iter().any(|gone| gone.contains(at));
+            if entry.began.is_none_or(|began| began < event) && !is_gone {
                 let entry = Entry { began: None, told: told.map(|_| 0), ..entry.clone() };
                 next.entries.insert(*at, entry);
             }
         }
         next
+    }
+
+    /// The heads that there may be at an event: of truncations that have begun, from the highest on
+    /// that anyone was told of.
+    fn heads_at(&self, event: u64) -> BTreeSet<u64> {
+        let told = self.heads.iter().filter(|(_, told, _)| *told <= event);
+        let least = told.map(|(.., head)| *head).max().unwrap_or(0);
+        let begun = self.heads.iter().filter(|(began, ..)| *began < event || *began == 0);
+        begun.map(|(.., head)| *head).filter(|head| *head >= least).collect()
+    }
+
+    /// The states of the application that there may be at an event: of calls that have begun, and
+    /// that were not followed by one which has ended.
+    fn states_at(&self, event: u64) -> BTreeSet<Vec<u8>> {
+        let ended = self.states.iter().filter(|(_, told, _)| *told <= event);
+        let last = ended.map(|(began, ..)| *began).max().unwrap_or(0);
+        let may = |(began, told, _): &&(u64, u64, Vec<u8>)| {
+            (*began < event || *began == 0) && (*told > last || last == 0)
+        };
+        self.states.iter().filter(may).map(|(.., bytes)| bytes.clone()).collect()
     }
 
     /// How many records there were.
@@ -230,8 +386,26 @@ impl Crash {
     }
 }
 
+/// Of the cuts that may have been made, some must satisfy `check`. Returns those.
+fn check_cut(
+    may: &[Range<u64>],
+    check: impl Fn(&[Range<u64>]) -> Result<(), String>,
+) -> Vec<Range<u64>> {
+    let mut refusal = Ok(());
+    for chosen in 0..1_u32 << may.len() {
+        let made = |number: &usize| chosen >> number & 1 == 1;
+        let made = (0..may.len()).filter(made).filter_map(|number| may.get(number));
+        let made: Vec<_> = made.cloned().collect();
+        refusal = check(&made);
+        if refusal.is_ok() {
+            return made;
+        }
+    }
+    panic!("{}", refusal.unwrap_err());
+}
+
 /// The length and first bytes of a payload.
-fn shown(payload: &[u8]) -> String {
+fn shown_bytes(payload: &[u8]) -> String {
     format!("{} bytes {:02x?}", payload.len(), payload.iter().take(24).collect::<Vec<_>>())
 }
 

@@ -160,7 +160,9 @@ impl Life {
 
 fn show(log: &Log) -> Shown {
     schedule::quietly(|| Shown {
-        found: read(log),
+        found: read(log).1,
+        head: log.head().get(),
+        app_state: log.app_state(),
         durable: log.durable().get(),
         committed: log.committed().get(),
         tail: log.tail().get(),

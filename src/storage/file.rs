@@ -170,21 +170,16 @@ fn sync_parent_of_found(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a lock's file, making it where it is missing. Whoever may only read can still share it.
+/// Opens a lock's file, making it where it is missing. To share it takes reading only, so that whoever
+/// may not write can, and nothing is changed where it is there.
 fn open_lock(path: &Path, kind: LockKind) -> io::Result<File> {
-    let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    match made {
-        Err(error)
-            if kind == LockKind::Shared
-                && matches!(
-                    error.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-        {
-            File::open(path).map_err(|_| error)
+    if kind == LockKind::Shared {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
         }
-        result => result,
     }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 #[derive(Debug)]
@@ -222,6 +217,10 @@ impl StorageFile for OpenFile {
 
     fn drop_cached(&self, offset: u64, bytes: u64) {
         os::drop_cached(&self.file, offset, bytes);
+    }
+
+    fn is_shared(&self) -> io::Result<bool> {
+        os::is_shared(&self.file)
     }
 
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {

@@ -208,6 +208,12 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
         let _ = (offset, bytes);
     }
 
+    /// Whether other names lead to the same file, as hard links do: such a one is never written over.
+    /// The default says no, which is right where there is no such thing.
+    fn is_shared(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Gives the blocks of a range back that will never be read again, where that can be done
     /// without changing the file's size. The default does nothing.
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {

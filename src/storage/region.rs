@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::os;
+use super::{StorageLock, os};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// The bytes of one whole file as memory, 8-byte aligned, for reading. Cheap to clone.
@@ -38,6 +38,9 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 #[derive(Clone)]
 pub struct Region {
     memory: Arc<Memory>,
+    /// What has to be held as long as the memory is.
+    #[expect(dead_code, reason = "held until the last map goes")]
+    keeper: Option<Arc<dyn StorageLock>>,
 }
 
 enum Memory {
@@ -103,7 +106,12 @@ impl Region {
     }
 
     fn new(memory: Memory) -> Self {
-        Self { memory: Arc::new(memory) }
+        Self { memory: Arc::new(memory), keeper: None }
+    }
+
+    /// The same region, which holds a lock until its last clone is gone.
+    pub(crate) fn keeping(self, lock: Arc<dyn StorageLock>) -> Self {
+        Self { keeper: Some(lock), ..self }
     }
 
     /// The size, in bytes.
@@ -177,6 +185,7 @@ impl Region {
     }
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "what keeps it is nothing to look at")]
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &*self.memory {

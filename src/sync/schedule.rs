@@ -36,10 +36,19 @@ pub(crate) enum Wait {
     Lock(usize),
     /// A condition variable, by its address; at most so long, if a time is given.
     Notice(usize, Option<Duration>),
-    /// Being unparked.
-    Token,
+    /// Being unparked; at most so long, if a time is given.
+    Token(Option<Duration>),
     /// The end of a member.
     End(usize),
+}
+
+impl Wait {
+    fn timeout(self) -> Option<Duration> {
+        match self {
+            Self::Notice(_, timeout) | Self::Token(timeout) => timeout,
+            Self::Lock(_) | Self::End(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -263,7 +272,8 @@ pub(crate) fn number() -> Option<u64> {
 pub(crate) fn wait(what: Wait) -> bool {
     let Membership { schedule, index } = membership().unwrap();
     let mut state = schedule.state();
-    if what == Wait::Token && std::mem::take(&mut state.members[index].token) {
+    let is_token = matches!(what, Wait::Token(_));
+    if is_token && std::mem::take(&mut state.members[index].token) {
         return false;
     }
     let is_lock = matches!(what, Wait::Lock(_));
@@ -272,7 +282,7 @@ pub(crate) fn wait(what: Wait) -> bool {
     schedule.pass_on(state, index, false);
     schedule.lock_waits.fetch_sub(usize::from(is_lock), Ordering::Relaxed);
     let member = &mut schedule.state().members[index];
-    member.token &= what != Wait::Token;
+    member.token &= !is_token;
     std::mem::take(&mut member.timed_out)
 }
 
@@ -304,7 +314,7 @@ impl Parked {
         let mut state = schedule.state();
         let member = &mut state.members[*index];
         member.token = true;
-        member.wait = member.wait.filter(|wait| *wait != Wait::Token);
+        member.wait = member.wait.filter(|wait| !matches!(wait, Wait::Token(_)));
     }
 }
 
@@ -341,7 +351,7 @@ impl State {
         let mut ready: Vec<usize> =
             live().filter(|(_, member)| member.wait.is_none()).map(|(index, _)| index).collect();
         let timed: Vec<usize> = live()
-            .filter(|(_, member)| matches!(member.wait, Some(Wait::Notice(_, Some(_)))))
+            .filter(|(_, member)| member.wait.is_some_and(|wait| wait.timeout().is_some()))
             .map(|(index, _)| index)
             .collect();
         if to_another && ready.len() > 1 {
@@ -350,7 +360,7 @@ impl State {
         if !timed.is_empty() && (ready.is_empty() || self.random.chance(3)) {
             let index = self.random.one_of(&timed);
             let member = &mut self.members[index];
-            if let Some(Wait::Notice(_, Some(timeout))) = member.wait.take() {
+            if let Some(timeout) = member.wait.take().and_then(Wait::timeout) {
                 self.time += u64::try_from(timeout.as_nanos()).unwrap();
             }
             member.timed_out = true;

@@ -227,9 +227,18 @@ pub(crate) fn current() -> Thread {
 pub(crate) fn park() {
     if schedule::is_member() {
         schedule::point(LOCK);
-        schedule::wait(Wait::Token);
+        schedule::wait(Wait::Token(None));
     } else {
         thread::park();
+    }
+}
+
+pub(crate) fn park_timeout(timeout: Duration) {
+    if schedule::is_member() {
+        schedule::point(LOCK);
+        schedule::wait(Wait::Token(Some(timeout)));
+    } else {
+        thread::park_timeout(timeout);
     }
 }
 

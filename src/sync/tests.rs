@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::schedule::{self, pace, run};
-use super::{AtomicU64, Condvar, Instant, Mutex, Ordering, RwLock, current, park, spawn};
+use super::{
+    AtomicU64, Condvar, Deadline, Instant, Mutex, Ordering, RwLock, current, park, park_until,
+    spawn,
+};
 
 /// Three members write down who they are, at each of a few points.
 fn order(seed: u64) -> Vec<u64> {
@@ -84,6 +87,35 @@ fn a_member_that_is_unparked_before_it_parks_goes_on() {
 }
 
 #[test]
+fn who_parks_until_a_deadline_is_unparked_or_late_as_the_seed_has_it() {
+    let ends = |seed| {
+        run(seed, || {
+            let (main, said) = (current(), Arc::new(AtomicU64::new(0)));
+            let other = Arc::clone(&said);
+            let say = move || {
+                for _ in 0..10 {
+                    super::yield_now();
+                }
+                other.store(1, Ordering::Release);
+                main.unpark();
+            };
+            let sayer = spawn("sayer", say).unwrap();
+            let (start, limit) = (Instant::now(), Duration::from_millis(5));
+            let deadline = Deadline::after(limit);
+            let mut in_time = true;
+            while in_time && said.load(Ordering::Acquire) == 0 {
+                in_time = park_until(&deadline);
+            }
+            assert!(in_time || start.elapsed() >= limit);
+            sayer.join().unwrap();
+            in_time
+        })
+    };
+    let ends: Vec<_> = (0..50).map(ends).collect();
+    assert!(ends.contains(&true) && ends.contains(&false));
+}
+
+#[test]
 fn a_timed_wait_ends_by_notice_or_by_its_time_as_the_seed_has_it() {
     let timed_out = |seed| {
         run(seed, || {
@@ -142,7 +174,7 @@ fn members_that_wait_for_each_other_are_told() {
         "{said}"
     );
     let said = failure(park);
-    assert_eq!(said, "nobody can run: first for Some(Token)");
+    assert_eq!(said, "nobody can run: first for Some(Token(None))");
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Wake for Unpark {
 }
 
 /// The smallest executor there is.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
     loop {
@@ -123,14 +123,14 @@ fn futures_that_are_dropped_leave_the_others_to_end() {
 
 /// Holds up every sync of a segment while it is shut, and says so.
 #[derive(Debug)]
-struct Gate {
+pub(crate) struct Gate {
     shut: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
 impl Gate {
     /// A log with a thread of its own whose next sync of a segment is held up: the first receiver
     /// tells that it is, the sender lets it go on.
-    fn log() -> (Log, Receiver<()>, Sender<()>) {
+    pub(crate) fn log() -> (Log, Receiver<()>, Sender<()>) {
         let (here, is_here) = channel();
         let (let_on, go_on) = channel();
         let gate = Arc::new(Self { shut: Mutex::new(None) });

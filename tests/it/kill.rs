@@ -5,6 +5,7 @@
 //! content and at its address; so is all that an earlier opening showed. A process that reads the
 //! files meanwhile sees no byte of it change.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -74,6 +75,69 @@ fn what_was_acknowledged_before_a_kill_is_there_after_reopening() {
             log.close().unwrap();
         }
     }
+}
+
+/// The child: appends, and drops what was durable a while ago, until it is killed. As a test of its
+/// own it does nothing.
+#[test]
+fn child_that_truncates_until_it_is_killed() {
+    let Some(task) = Task::given() else { return };
+    let log = task.open().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+    thread::scope(|scope| {
+        scope.spawn(|| task.work(&log));
+        let mut marks = VecDeque::new();
+        for turn in 0_u64.. {
+            marks.push_back(log.sync().unwrap());
+            if marks.len() > 8 {
+                let mark = marks.pop_front().unwrap();
+                let head = log.truncate_before(mark).unwrap();
+                assert_eq!(head, mark);
+                say(&format!("head {head}"));
+                log.set_app_state(&turn.to_le_bytes()).unwrap();
+                say(&format!("state {turn}"));
+            }
+        }
+    });
+}
+
+/// The last number that was said behind a word.
+fn last_said(told: &Told, word: &str) -> Option<u64> {
+    told.lines.iter().rev().find_map(|line| line.strip_prefix(word)?.trim().parse().ok())
+}
+
+#[test]
+fn a_head_that_was_acknowledged_before_a_kill_stays_and_nothing_above_it_is_lost() {
+    let first = seed("kill and truncate");
+    let mut random = Random::new(first);
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("log");
+    let mut history = History::default();
+    let mut moved = 0;
+    for round in 0..number("STRATALOG_ROUNDS").unwrap_or(8) {
+        let calls = 200 + random.below(1500);
+        // Every other child has a thread of the log's own, which makes spares of what was dropped.
+        let task = Task::endless((first % 1000 * 1000 + round) * 2, 4, &directory);
+        let mut child = task.start(&[], "kill::child_that_truncates_until_it_is_killed");
+        while child.told.acks < calls && child.hear() {}
+        child.kill();
+        let (told, status) = child.finish();
+        assert!(!status.success(), "the child ended by itself: {status}");
+        let (head, state) = (last_said(&told, "head "), last_said(&told, "state "));
+        history.add(told);
+        let log = open(&directory, round % 2 == 0)
+            .unwrap_or_else(|error| panic!("round {round}: {error}: {error:?}"));
+        assert!(head.is_none_or(|head| log.head().get() >= head), "the head went back");
+        moved += u64::from(head.is_some());
+        if let Some(state) = state {
+            let found = u64::from_le_bytes(log.app_state().try_into().unwrap());
+            assert!(found == state || found == state + 1, "{found} after {state}");
+        }
+        history.kept = history.kept.split_off(&log.head());
+        history.check(&log);
+        let below = log.segments().iter().filter(|segment| segment.end < log.head()).count();
+        assert!(below <= 1, "{below} segments below the head");
+    }
+    assert!(moved > 0, "nothing was ever dropped");
 }
 
 const TAIL_BYTES: u64 = 6 << 20;

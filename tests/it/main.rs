@@ -6,6 +6,10 @@
 #![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
 
 #[cfg(test)]
+mod adapters;
+#[cfg(test)]
+mod archiving;
+#[cfg(test)]
 mod asynchronous;
 #[cfg(test)]
 mod bad_input;
@@ -17,6 +21,8 @@ mod closing;
 mod common;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod cutting;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
@@ -31,6 +37,8 @@ mod failure;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]
@@ -40,6 +48,8 @@ mod fuzz;
 mod injected;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod lockout;
 #[cfg(test)]
@@ -56,6 +66,8 @@ mod opening;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
@@ -67,3 +79,5 @@ mod strace;
 mod tap;
 #[cfg(test)]
 mod torn;
+#[cfg(test)]
+mod truncating;

@@ -243,7 +243,6 @@ fn a_batch_that_goes_on_into_anything_but_a_record_is_broken() {
     };
     let end = batch.end();
     broken(&batch, None, end);
-    broken(&batch, Some(end), end);
     let mut with_remainder = batch.clone();
     with_remainder.bytes.extend([0; 8]);
     broken(&with_remainder, None, end);
@@ -254,9 +253,20 @@ fn a_batch_that_goes_on_into_anything_but_a_record_is_broken() {
     let link = FrameHeader::new(Kind::Link, 32, false, DURABLE_UNKNOWN);
     with_link.push(link, &Link::FIRST.encode());
     broken(&with_link, None, end);
-    let mut with_record = batch.clone();
-    with_record.record(b"two");
-    broken(&with_record, Some(end), end);
+}
+
+#[test]
+fn a_batch_that_was_cut_is_whole_at_the_end_that_someone_names() {
+    let mut area = Area::first();
+    let first = area.record_of_batch(b"one", true);
+    let second = area.record_of_batch(b"two", true);
+    let end = area.end();
+    area.record(b"three");
+    let found = area.scan_until(Some(end));
+    assert_eq!((found.stopped, found.end, found.records), (Stopped::Complete, end, 2));
+    assert_eq!((found.first, found.last), (Some(first), Some(second)));
+    let found = area.scan_until(Some(second));
+    assert_eq!((found.end, found.records, found.last), (second, 1, Some(first)));
 }
 
 #[test]

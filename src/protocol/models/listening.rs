@@ -53,7 +53,7 @@ fn beside_a_leader_that_leaves(listen: fn(&Arc<Told>, &Arc<Log>, u64)) {
         let (other, tell) = (Arc::clone(&log), Arc::clone(&told));
         let thread = thread::spawn(move || listen(&tell, &other, START + 24));
         log.protocol.lead_sync(&log.disk).unwrap();
-        log.protocol.sync_waiters.tell_covered(log.protocol.durable());
+        log.protocol.tell_durable();
         told.keep(&log, 1);
         thread.join().unwrap();
         assert_eq!(told.all(), [Ok(START + 24)]);

@@ -5,11 +5,14 @@
 //! Run with `RUSTFLAGS="--cfg stratalog_loom" cargo test --release --lib protocol::models`.
 //!
 //! [`appending`], [`rolling`], [`syncing`] and [`reading`] run the protocol from the start;
-//! [`handing`] begins in the middle, with a leader at work, to reach with two threads what otherwise
-//! takes three; [`listening`] is about futures and callbacks; [`ending`] about failures and closing.
+//! [`cutting`] makes the log shorter; [`handing`] begins in the middle, with a leader at work, to
+//! reach with two threads what otherwise takes three; [`listening`] is about futures and callbacks;
+//! [`following`] about those who wait for whatever comes; [`ending`] about failures and closing.
 
 mod appending;
+mod cutting;
 mod ending;
+mod following;
 mod handing;
 mod listening;
 mod reading;
@@ -27,6 +30,8 @@ struct Disk {
     state: Mutex<DiskState>,
     /// Why a call failed: noted before the protocol hears of it, read by whoever hears of the poison.
     cause: RaceDetector,
+    /// Held by whoever cuts.
+    truncation: Mutex<()>,
     /// The bytes of the file: a reader looks at what the committed watermark covers, and at no more.
     bytes: RaceDetector,
 }
@@ -68,7 +73,7 @@ impl Disk {
 
     /// Reads why waiting was stopped.
     fn hear(&self, stopped: Stopped) -> Stopped {
-        if stopped != Stopped::Closed {
+        if matches!(stopped, Stopped::Failed | Stopped::Poisoned) {
             self.cause.on_read();
         }
         stopped
@@ -81,7 +86,7 @@ impl Medium for Disk {
     fn make_room(&self, protocol: &Protocol, tail: u64, _need: u64) -> Result<bool, ()> {
         let mut state = self.state.lock();
         // Another may have attached it since the refusal.
-        if protocol.tail() != tail || protocol.attached_end() > START + 4096 {
+        if protocol.tail() != tail || protocol.refuses() || protocol.attached_end() > tail + 4000 {
             return Ok(true);
         }
         let spare = state.spares.pop().ok_or(())?;
@@ -116,6 +121,10 @@ impl Medium for Disk {
         Ok(())
     }
 
+    fn await_cut(&self) {
+        drop(self.truncation.lock());
+    }
+
     fn gather(&self, _waiting: &dyn Fn() -> usize) {}
 }
 
@@ -138,6 +147,7 @@ impl Log {
             disk: Disk {
                 state: Mutex::new(state),
                 cause: RaceDetector::new(),
+                truncation: Mutex::new(()),
                 bytes: RaceDetector::new(),
             },
         })

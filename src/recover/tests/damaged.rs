@@ -1,6 +1,6 @@
 //! Opening what is damaged, segments that don't belong to the log, and the report.
 
-use super::images::{BYTES, Opened, Writer, open, open_as, open_with};
+use super::images::{BYTES, Opened, Writer, flip, open, open_as, open_with};
 use crate::format::{frames_end, frames_start, segment_name};
 use crate::storage::Image;
 use crate::{Corruption, Error, Options, RecoveryPolicy};
@@ -165,6 +165,83 @@ fn of_several_missing_segments_all_records_are_reported() {
 }
 
 #[test]
+fn what_is_missing_below_a_cut_is_reported_where_the_segment_that_was_cut_is_lost_too() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).records(2, 50);
+    let end = writer.at;
+    let writer = writer.cut(BYTES, end).end_at(end).segment().sync().records(2, 50);
+    let without_first = writer.clone().lose(0);
+    let mut shortened = without_first.image.clone();
+    shortened.get_mut(&segment_name(BYTES)).unwrap().truncate(60);
+    for image in [shortened, without_first.lose(BYTES).image] {
+        let opened = skip(&image);
+        assert_eq!(opened.records(), writer.records[4..]);
+        for (lsn, _) in &writer.records[..4] {
+            let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(*lsn));
+            let report = &opened.recovered.report;
+            assert!(report.damage.iter().any(named), "{lsn}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_header_and_shorter_than_any_segment_is_reported_as_lost_whole() {
+    let writer = Writer::new().segment().records(2, 50).roll().seal(0).sync().records(2, 50);
+    let mut image = writer.clone().flip(10).image;
+    image.get_mut(&segment_name(0)).unwrap().truncate(12288);
+    let opened = skip(&image);
+    assert_eq!(opened.records(), writer.records[2..]);
+    let [damage] = &opened.recovered.report.damage[..] else { panic!() };
+    assert_eq!(damage.lsn.start.get()..damage.lsn.end.get(), 0..BYTES);
+    assert_eq!(opened.image().get(&segment_name(0)), image.get(&segment_name(0)));
+}
+
+#[test]
+fn what_lay_behind_the_new_end_of_a_file_without_a_header_is_reported() {
+    for first in [12224, 8128, 12100, 13000] {
+        // With the first, a frame ends where the file does; with the second, where frames would in a
+        // segment of that length.
+        let writer = Writer::new().sized(2 * BYTES).segment().records(1, first).records(3, 50);
+        let in_use = writer.clone().control(|state| state.durable_end = writer.at);
+        let followed = writer.roll().seal(0).sync().records(2, 50);
+        for writer in [in_use, followed] {
+            let mut image = writer.clone().flip(10).image;
+            image.get_mut(&segment_name(0)).unwrap().truncate(usize::try_from(BYTES).unwrap());
+            let opened = skip(&image);
+            let report = &opened.recovered.report;
+            assert!(report.set_aside.is_empty(), "{first}: {report}");
+            let there = opened.records();
+            for record in &writer.records {
+                let end = record.0 + 16 + record.1.len().next_multiple_of(8) as u64;
+                let left = end <= BYTES || record.0 > 2 * BYTES;
+                assert_eq!(there.contains(record), left, "{first}: {}", record.0);
+                let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(record.0));
+                assert!(left || report.damage.iter().any(named), "{first}: {report}");
+            }
+        }
+    }
+}
+
+#[test]
+fn proof_at_the_very_end_of_a_file_without_a_header_counts() {
+    // The last record that is left spans the place where the trailer of so short a segment would be.
+    let writer = Writer::new().sized(2 * BYTES).segment().records(1, 8000).records(1, 200);
+    let writer = writer.sync().records(1, 50).records(1, 9000);
+    let mut image = writer.clone().flip(10).image;
+    image.get_mut(&segment_name(0)).unwrap().truncate(usize::try_from(BYTES).unwrap());
+    let opened = skip(&image);
+    assert!(opened.records() == writer.records[..3], "{}", opened.recovered.report);
+    // As much where the record itself is damaged.
+    let spanning = writer.records[1].0;
+    flip(&mut image, 0, spanning + 20);
+    let opened = skip(&image);
+    let report = &opened.recovered.report;
+    let others = [&writer.records[..1], &writer.records[2..3]].concat();
+    assert!(opened.records() == others, "{report}");
+    let named = |one: &crate::Damage| one.lsn.contains(&crate::Lsn::new(spanning));
+    assert!(report.damage.iter().any(named), "{report}");
+}
+
+#[test]
 fn swapped_files_are_left_alone() {
     let writer = Writer::new().segment().records(2, 50).roll().records(2, 50);
     let mut image = writer.roll().records(1, 10).image;
@@ -307,5 +384,23 @@ fn a_segment_that_ends_at_the_head_is_not_read() {
     let end = writer.at;
     let headed = writer.control(|state| (state.head, state.durable_end) = (end, end));
     let opened = open(&headed.image).unwrap().checked();
-    assert_eq!(opened.recovered.segments.len(), 0);
+    assert_eq!(opened.recovered.report.scanned_bytes, 0);
+    // It stays, as the next link names it, until a truncation finds that one durable.
+    let ends: Vec<_> = opened.recovered.segments.iter().map(|segment| segment.end).collect();
+    assert_eq!(ends, [end]);
+}
+
+#[test]
+fn bytes_that_went_bad_in_a_closed_log_are_not_summed_up() {
+    // A spare of another size lies behind it, so the segment ends when the log is opened.
+    let writer = Writer::new().segment().records(4, 50).spare().close();
+    let rotten = writer.clone().flip(writer.records[1].0 + 20);
+    for (image, whole) in [(&writer.image, true), (&rotten.image, false)] {
+        let options = Options::new().segment_bytes(2 * BYTES).clone();
+        let opened = open_with(image, &options).unwrap().checked();
+        assert!(opened.recovered.start.active.is_none());
+        assert_eq!(opened.recovered.last_checksum != 0, whole);
+        let file = opened.image().get(&segment_name(0)).unwrap().to_vec();
+        assert_eq!(file[file.len() - 4096..].iter().any(|byte| *byte != 0), whole);
+    }
 }

@@ -11,7 +11,7 @@ use crate::recover::{Recovered, recover};
 use crate::storage::{Access, Image, MemoryStorage, Storage, read_exact_at};
 use crate::{Error, Options, RecoveryPolicy};
 
-/// The size of every segment here: 8192 bytes of frames.
+/// The size of segments here, unless another is asked for: 8192 bytes of frames.
 pub(super) const BYTES: u64 = 16 << 10;
 pub(super) const ID: LogId = LogId::new(*b"the log in tests");
 
@@ -21,6 +21,8 @@ pub(super) struct Writer {
     pub(super) image: Image,
     pub(super) state: ControlState,
     sequence: u64,
+    /// The size of all segments.
+    bytes: u64,
     /// The segment in use, and the address of the next frame.
     pub(super) base: u64,
     pub(super) at: u64,
@@ -50,6 +52,7 @@ impl Writer {
             image: Image::new(),
             state,
             sequence: 0,
+            bytes: BYTES,
             base: 0,
             at: head,
             durable: None,
@@ -59,6 +62,12 @@ impl Writer {
         };
         writer.image.insert("control", vec![0; 8192]);
         writer.control(|_| {}).control(|_| {})
+    }
+
+    /// Segments have this size.
+    pub(super) fn sized(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
     }
 
     /// Writes the next control slot.
@@ -74,11 +83,12 @@ impl Writer {
     /// Prepares a segment at `next_base`, as the supply does.
     pub(super) fn spare(mut self) -> Self {
         let base = self.state.next_base;
-        let mut bytes = SegmentHeader { id: ID, base, segment_bytes: BYTES }.encode();
-        bytes.resize(usize::try_from(BYTES).unwrap(), 0);
+        let segment_bytes = self.bytes;
+        let mut bytes = SegmentHeader { id: ID, base, segment_bytes }.encode();
+        bytes.resize(usize::try_from(segment_bytes).unwrap(), 0);
         self.image.insert(segment_name(base), bytes);
         self.control(|state| {
-            state.next_base = base + BYTES;
+            state.next_base = base + segment_bytes;
             state.newest = Some(base);
         })
     }
@@ -135,18 +145,18 @@ impl Writer {
 
     /// Pads the segment to its end and prepares nothing.
     pub(super) fn pad(mut self) -> Self {
-        let rest = frames_end(self.base, BYTES) - self.at;
+        let rest = frames_end(self.base, self.bytes) - self.at;
         if rest >= 16 {
             self.frame(Kind::Padding, &[], u32::try_from(rest - 16).unwrap(), false);
         }
-        let end = frames_end(self.base, BYTES);
+        let end = frames_end(self.base, self.bytes);
         self.end_at(end)
     }
 
     /// Pads and goes on in the next segment, made if need be.
     pub(super) fn roll(self) -> Self {
         let padded = self.pad();
-        let base = padded.base + BYTES;
+        let base = padded.base + padded.bytes;
         if padded.image.get(&segment_name(base)).is_some() {
             padded.attach(base)
         } else {
@@ -184,7 +194,8 @@ impl Writer {
 
     /// Seals a segment that is full.
     pub(super) fn seal(self, base: u64) -> Self {
-        self.seal_at(base, frames_end(base, BYTES))
+        let end = frames_end(base, self.bytes);
+        self.seal_at(base, end)
     }
 
     /// Closes the log where it is.

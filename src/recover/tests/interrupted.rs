@@ -285,11 +285,15 @@ fn a_frame_that_changes_between_two_reads_is_damage() {
             self.0.path(name)
         }
     }
-    let writer = Writer::new().segment().records(4, 60);
+    let writer = Writer::new().segment().roll().seal(0).records(4, 60);
     let disk = MemoryStorage::from_image(writer.image.clone());
     let storage: Arc<dyn Storage> = Arc::new(FickleDisk(disk.clone(), Arc::new(Mutex::new(0))));
     let result = recover(&storage, Options::new().segment_bytes(BYTES));
-    assert!(matches!(result, Err(Error::Corrupt { .. })), "{result:?}");
-    let segment = segment_name(0);
+    let (first, segment) = (writer.records[0].0, segment_name(BYTES));
+    assert!(
+        matches!(result, Err(Error::Corrupt { offset, lsn: Some(lsn), .. })
+            if lsn.get() == first && offset == first - BYTES),
+        "{result:?}"
+    );
     assert_eq!(disk.image().get(&segment), writer.image.get(&segment));
 }

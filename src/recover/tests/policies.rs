@@ -140,3 +140,15 @@ fn a_stricter_policy_opens_no_more_than_a_laxer_one() {
         assert!(strict <= default && default <= skip, "{facts:?}");
     }
 }
+
+/// Readers that change nothing rely on it.
+#[test]
+fn skipping_damage_refuses_only_what_is_no_log_of_ours() {
+    for facts in all_facts() {
+        let decision = decide(&facts, RecoveryPolicy::SkipCorrupt);
+        let readable =
+            matches!(decision, Decision::Continue | Decision::Recover { .. } | Decision::ReadOnly);
+        let strange = facts.stranger || facts.presence == Presence::Nothing;
+        assert_eq!(readable, !strange, "{facts:?}");
+    }
+}

@@ -25,7 +25,8 @@ fn ledger() -> Ledger {
 fn shown(numbers: &[u8], tail: u64) -> Shown {
     let record = |n: &u8| (4144 + 24 * u64::from(*n - 1), vec![*n; 8]);
     let found = numbers.iter().map(record).collect();
-    Shown { found, durable: tail, committed: tail, tail, clean: false }
+    let (head, app_state) = (4144, Vec::new());
+    Shown { found, head, app_state, durable: tail, committed: tail, tail, clean: false }
 }
 
 /// Why the ledger refuses a log that shows this after a crash.
@@ -122,7 +123,8 @@ fn what_an_opened_log_shows_is_promised() {
 #[test]
 fn a_reader_sees_whole_batches_and_all_that_was_committed() {
     let read = |numbers, committed| {
-        let note = Note::Read { told: 8, committed, found: shown(numbers, 0).found };
+        let note =
+            Note::Read { began: 8, told: 8, committed, head: 4144, found: shown(numbers, 0).found };
         catch_unwind(move || ledger().check_reads(&[note])).is_ok()
     };
     assert!(read(&[1, 2], 4192) && read(&[1, 2, 3, 4], 4192));
@@ -130,10 +132,90 @@ fn a_reader_sees_whole_batches_and_all_that_was_committed() {
     // What a reader has seen was committed.
     let mut ledger = ledger();
     ledger.check_reads(&[Note::Read {
+        began: 8,
         told: 8,
         committed: 0,
+        head: 4144,
         found: shown(&[1, 2, 3, 4], 0).found,
     }]);
     let mut next = ledger.after(Crash::Process { event: 8 });
     assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
+}
+
+#[test]
+fn a_head_is_one_that_a_truncation_made_and_never_goes_back() {
+    let mut ledger = ledger();
+    ledger.enter(&[
+        Note::Truncated { began: 8, told: 10, head: 4168 },
+        Note::Truncated { began: 10, told: 14, head: 4192 },
+    ]);
+    let finds = |event, head, numbers: &[u8]| {
+        let mut next = ledger.after(power(event));
+        let shown = Shown { head, ..shown(numbers, 20480) };
+        catch_unwind(move || next.open(&shown, (0, 1))).is_ok()
+    };
+    assert!(finds(8, 4144, &[1, 2]) && !finds(8, 4168, &[2]));
+    assert!(finds(9, 4144, &[1, 2]) && finds(9, 4168, &[2]) && !finds(9, 4192, &[3, 4]));
+    assert!(!finds(12, 4144, &[1, 2]) && finds(12, 4168, &[2]) && finds(12, 4192, &[3, 4]));
+    assert!(!finds(14, 4168, &[2]) && finds(14, 4192, &[3, 4]));
+    assert!(!finds(14, 4192, &[2, 3, 4]), "what was dropped is there");
+}
+
+#[test]
+fn the_state_of_the_application_is_the_last_that_was_set() {
+    let mut ledger = ledger();
+    let state = |began, told, byte| Note::State { began, told, bytes: vec![byte] };
+    ledger.enter(&[state(8, 10, 1), state(10, 14, 2)]);
+    let finds = |event, app_state: &[u8]| {
+        let mut next = ledger.after(power(event));
+        let shown = Shown { app_state: app_state.to_vec(), ..shown(&[1, 2], 20480) };
+        catch_unwind(move || next.open(&shown, (0, 1))).is_ok()
+    };
+    assert!(finds(8, &[]) && !finds(8, &[1]));
+    assert!(finds(9, &[]) && finds(9, &[1]) && !finds(9, &[2]));
+    assert!(!finds(12, &[]) && finds(12, &[1]) && finds(12, &[2]));
+    assert!(!finds(14, &[1]) && finds(14, &[2]));
+}
+
+#[test]
+fn a_follower_sees_all_from_where_it_began() {
+    let followed = |numbers, from, kept| {
+        let note = Note::Followed { began: 8, told: 8, from, kept, found: shown(numbers, 0).found };
+        catch_unwind(move || ledger().check_reads(&[note])).is_ok()
+    };
+    // It may stop where it likes, unless it came to an end.
+    assert!(followed(&[2, 3], 4168, 0) && followed(&[2], 4168, 4192) && followed(&[], 4168, 4168));
+    assert!(!followed(&[2], 4144, 0) && !followed(&[2, 4], 4168, 0));
+    assert!(!followed(&[2], 4168, 4193) && !followed(&[2, 3, 4, 5], 4168, 0));
+    // What it has seen was committed.
+    let mut ledger = ledger();
+    ledger.check_reads(&[Note::Followed {
+        began: 8,
+        told: 8,
+        from: 4192,
+        kept: 0,
+        found: shown(&[3, 4], 0).found,
+    }]);
+    let mut next = ledger.after(Crash::Process { event: 8 });
+    assert!(catch_unwind(move || next.open(&shown(&[1, 2], 20480), (0, 1))).is_err());
+}
+
+#[test]
+fn a_follower_sees_what_a_cut_leaves_or_what_was_there_before() {
+    let followed = |(began, told), numbers, kept| {
+        let mut ledger = ledger();
+        ledger.enter(&[Note::Cut { began: 8, told: 10, gone: 4168..4192 }]);
+        let found = shown(numbers, 0).found;
+        let note = Note::Followed { began, told, from: 4144, kept, found };
+        catch_unwind(move || ledger.check_reads(&[note])).is_ok()
+    };
+    for kept in [0, 4193] {
+        assert!(followed((6, 7), &[1, 2, 3], kept) && !followed((6, 7), &[1, 3], kept));
+        assert!(followed((6, 8), &[1, 2, 3], kept) && followed((6, 8), &[1, 3], kept));
+        assert!(followed((10, 12), &[1, 2, 3], kept) && followed((10, 12), &[1, 3], kept));
+        assert!(!followed((11, 12), &[1, 2, 3], kept) && followed((11, 12), &[1, 3], kept));
+        assert!(!followed((9, 9), &[2, 3], kept) && !followed((9, 9), &[1, 4], kept));
+    }
+    // One that was told of the cut has come to no end.
+    assert!(followed((9, 9), &[1, 2], 0) && !followed((9, 9), &[1, 2], 4193));
 }

@@ -10,6 +10,7 @@
 //! | `sync_directory` | fsync | as `sync_file` | nothing | fsync |
 //! | `discard` | punches a hole | nothing | nothing | nothing |
 //! | `drop_cached` | `POSIX_FADV_DONTNEED` | nothing | nothing | nothing |
+//! | `is_shared` | link count | link count | yes | link count |
 //! | `populate` | `MADV_POPULATE_READ` | `MADV_WILLNEED` | nothing | `MADV_WILLNEED` |
 
 use std::fs::File;
@@ -34,6 +35,22 @@ pub(super) use platform::{
 /// Whether the error says that the disk, or what this user may have of it, is full.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the file has more names than one, or its number of names is not known.
+#[cfg(unix)]
+pub(super) fn is_shared(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    // Without any name it is nobody's.
+    Ok(file.metadata()?.nlink() > 1)
+}
+
+/// Whether the file has more names than one, or its number of names is not known: std has no stable
+/// way to ask.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same on all platforms")]
+pub(super) fn is_shared(_: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Gives a file real blocks by writing zeros, and syncs it: a file system that assigns blocks late

@@ -148,7 +148,8 @@ impl Damaged<'_> {
 
     /// Each undamaged record that something proves durable is there; each damaged one is reported.
     fn nothing_is_lost(&self, log: &Log, saved: &Records, on_read: bool) -> Result<(), String> {
-        let damage = &log.recovery().damage;
+        let recovery = log.recovery();
+        let damage = &recovery.damage;
         for (lsn, _) in self.sample.kept.iter().filter(|(lsn, _)| lsn.get() < self.proven) {
             if saved.binary_search_by_key(lsn, |record| record.0).is_ok() {
                 continue;
@@ -156,10 +157,12 @@ impl Damaged<'_> {
             let named = damage.iter().any(|one| one.lsn.contains(lsn)) || on_read;
             if !named {
                 let proven = self.proven;
-                return Err(format!("{lsn} is lost, although all below {proven} was durable"));
+                return Err(format!(
+                    "{lsn} is lost, although all below {proven} was durable: {recovery}"
+                ));
             }
             if !self.broken.contains(&lsn.get()) {
-                return Err(format!("{lsn} is lost, although it is undamaged"));
+                return Err(format!("{lsn} is lost, although it is undamaged: {recovery}"));
             }
         }
         Ok(())

@@ -243,6 +243,14 @@ fn sizes() -> Story {
     largest.append(1).batch().roll().append(2).sync().append(1)
 }
 
+/// A log whose segments are long and full: too much of it to go through all its bytes.
+pub(super) fn filled() -> Sample {
+    let long = TINY + 2 * BLOCK_BYTES;
+    let story = Story::new().append(2).sync().close().open(long).roll().append(120).sync();
+    let story = story.append(120).batch().sync().append(2).crash(1).open(long).append(130);
+    story.batch().sync().append(2).crash(0).end("filled")
+}
+
 /// Where the frames area of a segment's file ends.
 pub(super) fn area_end(file: &[u8]) -> usize {
     frames_end(0, file.len() as u64) as usize

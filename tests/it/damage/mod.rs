@@ -18,7 +18,7 @@
 //! - where both the newest control slot and the newest segments are lost, so is the knowledge of which
 //!   addresses were offered;
 //! - where damage lies right before leftovers of a crash, the policy that skips may hand these out;
-//! - in a file whose header and length are both damaged no frame is looked for.
+//! - in a file whose header is damaged and whose length is that of no segment no frame is looked for.
 
 mod files;
 mod in_place;

@@ -11,6 +11,8 @@ use stratalog::format::{
 };
 use stratalog::storage::Image;
 
+use crate::common::TINY;
+
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
@@ -186,12 +188,13 @@ impl Oracle {
             What::Record { first } => Some(first),
             _ => None,
         };
-        // Without header and length nobody knows where the frames of a file end.
+        // Without header and length nobody knows where the frames of a file end: none is looked for
+        // where the length is that of no segment.
         let lost = |file: &str| {
             let header = self.pieces.iter().find(|it| it.what == What::Header && it.file == file);
             let bytes = image.get(file).map_or(0, <[u8]>::len);
-            header.is_some_and(|header| !header.is_in(image))
-                && !bytes.is_multiple_of(BLOCK_BYTES as usize)
+            let possible = bytes >= TINY as usize && bytes.is_multiple_of(BLOCK_BYTES as usize);
+            header.is_some_and(|header| !header.is_in(image)) && !possible
         };
         let broken = self.pieces.iter().filter(|it| !it.is_in(image) || lost(&it.file));
         let broken = broken.filter_map(first_of);

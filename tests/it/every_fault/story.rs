@@ -25,6 +25,9 @@ pub(super) struct Story {
     /// How many of them were acknowledged as committed, and as durable.
     pub(super) committed: usize,
     pub(super) durable: usize,
+    /// How many of them were dropped, and may have been.
+    dropped: usize,
+    may_be_dropped: usize,
 }
 
 impl Story {
@@ -58,6 +61,34 @@ impl Story {
         self.durable = self.tried.len();
     }
 
+    /// The place of the record that is followed by so many others, or of the first of its batch, which
+    /// is about to become the head.
+    pub(super) fn dropping(&mut self, back: usize) -> Lsn {
+        let is_first = |index: &usize| Tag::of(&self.tried[*index].payload).part == 0;
+        let first = (0..self.tried.len() - back).rev().find(is_first).unwrap_or(0);
+        self.may_be_dropped = self.may_be_dropped.max(first);
+        self.tried[self.may_be_dropped].lsn.expect("a record that was appended")
+    }
+
+    pub(super) fn is_dropped(&mut self) {
+        self.dropped = self.may_be_dropped;
+    }
+
+    /// How many records are missing in front of these.
+    fn missing(&self, seen: &Records) -> usize {
+        let Some((_, first)) = seen.first() else { return self.may_be_dropped };
+        let first = Tag::of(first);
+        let missing = self.tried.iter().position(|tried| Tag::of(&tried.payload) == first);
+        let missing = missing.unwrap_or_else(|| panic!("{first:?} was never appended"));
+        assert!(
+            (self.dropped..=self.may_be_dropped).contains(&missing),
+            "{missing} are dropped, of {} to {}",
+            self.dropped,
+            self.may_be_dropped
+        );
+        missing
+    }
+
     /// Notes the watermarks that a log shows.
     pub(super) fn note_watermarks(&mut self, log: &Log) {
         let below = |end: Lsn| {
@@ -72,13 +103,15 @@ impl Story {
     /// given, of at least `at_least` records.
     pub(super) fn check(&self, seen: &Records, at_least: usize) {
         check_tags(seen);
-        assert!(seen.len() <= self.tried.len(), "{} records too many", seen.len());
-        for (number, ((lsn, payload), tried)) in seen.iter().zip(&self.tried).enumerate() {
+        let missing = self.missing(seen);
+        let tried = &self.tried[missing..];
+        assert!(seen.len() <= tried.len(), "{} records too many", seen.len());
+        for (number, ((lsn, payload), tried)) in seen.iter().zip(tried).enumerate() {
             let (found, expected) = (Tag::of(payload), Tag::of(&tried.payload));
             assert_eq!(found, expected, "record {number} at {lsn}");
             assert!(tried.lsn.is_none_or(|given| given == *lsn), "{lsn} is not {:?}", tried.lsn);
         }
-        let kept = seen.len();
+        let kept = missing + seen.len();
         assert!(kept >= at_least, "{kept} records are left of {at_least} that were promised");
     }
 
@@ -91,10 +124,12 @@ impl Story {
             return Err(failure);
         }
         self.check(&seen, at_least);
-        self.tried.truncate(seen.len());
-        for (tried, (lsn, _)) in self.tried.iter_mut().zip(&seen) {
+        let missing = self.missing(&seen);
+        self.tried.truncate(missing + seen.len());
+        for (tried, (lsn, _)) in self.tried.iter_mut().skip(missing).zip(&seen) {
             tried.lsn = Some(*lsn);
         }
+        (self.dropped, self.may_be_dropped) = (missing, missing);
         self.is_durable();
         Ok(seen)
     }

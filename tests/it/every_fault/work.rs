@@ -22,11 +22,17 @@ pub(super) enum Step {
     Commit,
     Sync,
     Roll,
+    /// Drops what lies before the record that is followed by so many others.
+    Truncate(usize),
+    /// Sets the application's state.
+    State,
     Read,
     Close,
 }
 
-use Step::{Append, Batch, Buffered, Close, Commit, Durable, Open, Read, Roll, Sync, With};
+use Step::{
+    Append, Batch, Buffered, Close, Commit, Durable, Open, Read, Roll, State, Sync, Truncate, With,
+};
 
 /// Steps, and the disk that they begin with.
 #[derive(Clone)]
@@ -69,14 +75,14 @@ fn life(disk: FaultStorage) -> Work {
         // Larger than half the ring: written beside it.
         &[Append(3000), Buffered(900), Buffered(900), Commit, Append(2500), Durable(1500)],
         &[Roll, With(100), Batch(4, 900), Durable(10), Roll, Sync, Durable(50), Read, Close],
-        &[Open, Buffered(500), Durable(2000), Append(2000), Append(2000), Append(2000), Sync],
-        &[Batch(3, 700), Read, Buffered(8), Close],
+        &[Open, Buffered(500), State, Durable(2000), Truncate(12), Read, Append(2000)],
+        &[Append(2000), Append(2000), Sync, Batch(3, 700), Read, Buffered(8), Close],
     ];
     Work { name: "life", disk, story: Story::default(), steps: steps.concat() }
 }
 
 /// What is done after opening what an earlier life left.
-const GO_ON: [Step; 10] = [
+const GO_ON: [Step; 12] = [
     Open,
     Read,
     Append(900),
@@ -85,6 +91,8 @@ const GO_ON: [Step; 10] = [
     Buffered(3000),
     Roll,
     Durable(700),
+    State,
+    Truncate(1),
     Read,
     Close,
 ];
@@ -186,7 +194,7 @@ impl Life {
                 return self.story.opened(log, self.story.committed).map(drop);
             }
             Close => return self.close(),
-            Commit | Sync | Roll | Read => return self.other(step),
+            Commit | Sync | Roll | Truncate(_) | State | Read => return self.other(step),
             Append(more) | Buffered(more) | Durable(more) | With(more) => (1, more),
             Batch(parts, more) => (parts, more),
         };
@@ -231,6 +239,12 @@ impl Life {
                 self.story.is_durable();
             }
             Roll => log.roll()?,
+            Truncate(back) => {
+                let head = self.story.dropping(back);
+                assert_eq!(log.truncate_before(head)?, head);
+                self.story.is_dropped();
+            }
+            State => log.set_app_state(b"a vote")?,
             _ => {
                 let (seen, failure) = read(&log.snapshot());
                 failure.map_or(Ok(()), Err)?;

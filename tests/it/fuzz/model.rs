@@ -4,8 +4,9 @@
 //! and comes in whole groups, in order; an address that was returned is never returned again, and
 //! never names other bytes.
 //!
-//! Each operation is a byte and what it needs. A crash leaves a copy of the disk, taken before any
-//! of the changes that an operation, or an opening, makes to it, or in the middle of it.
+//! Each operation is a byte and what it needs: [`Model::operate`] is the list of them. A crash leaves a
+//! copy of the disk, taken before any of the changes that an operation, or an opening, makes to it, or
+//! in the middle of it. Fuzzers write programs byte by byte; `tests/it/model.rs` draws them at random.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,16 +20,28 @@ use crate::tap::{Call, Event, Tap, Verdict, Watch};
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 
-const OPERATIONS_MAX: usize = 150;
-const SEGMENTS_MAX: usize = 24;
 const SEGMENT: u64 = 16 << 10;
+
+/// How far a program may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) operations: usize,
+    pub(crate) segments: usize,
+    /// Whether logs may have a thread of their own. Then no two runs are the same.
+    pub(crate) background: bool,
+}
 
 /// Runs one input; says which outcomes it came to.
 pub(crate) fn model(data: &[u8]) -> Reached {
-    let mut model = Model::new(Input::new(data));
+    run(data, Limits { operations: 150, segments: 24, background: false })
+}
+
+/// Runs a program within its limits; says which outcomes it came to.
+pub(crate) fn run(program: &[u8], limits: Limits) -> Reached {
+    let mut model = Model::new(Input::new(program), limits.background);
     model.open();
-    for _ in 0..OPERATIONS_MAX {
-        if model.input.is_empty() || model.log().stats().segments > SEGMENTS_MAX {
+    for _ in 0..limits.operations {
+        if model.input.is_empty() || model.log().stats().segments > limits.segments {
             break;
         }
         model.step();
@@ -82,7 +95,7 @@ impl Watch for Camera {
 
     fn after(&self, event: &Event, _ok: bool) {
         let mut film = self.film.lock().unwrap();
-        if !std::mem::take(&mut film.exposed) {
+        if event.call != Call::Write || !std::mem::take(&mut film.exposed) {
             return;
         }
         let (from, part) = (event.offset as usize, event.len as usize * film.part / 255);
@@ -90,19 +103,23 @@ impl Watch for Camera {
         let (Some(taken), Some(written)) = (&mut film.taken, written.get(&event.name)) else {
             return;
         };
-        let torn = taken.get_mut(&event.name).expect("what is written has a name");
+        // With a thread of the log's own, this may be another write that was under way.
+        let Some(torn) = taken.get_mut(&event.name) else { return };
         torn[from..from + part].copy_from_slice(&written[from..from + part]);
     }
 }
 
 struct Model<'a> {
     input: Input<'a>,
+    background: bool,
     camera: Arc<Camera>,
     log: Option<Log>,
     /// What was committed: it must be there.
     kept: Records,
     /// What may be there or not, each group wholly.
     pending: Vec<Records>,
+    /// What is kept instead once the log is shortened, which was being done.
+    shortened: Option<Records>,
     /// All that was ever returned or read.
     ever: BTreeMap<Lsn, Vec<u8>>,
     /// How many payloads were made; each says which one it is.
@@ -111,13 +128,15 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn new(input: Input<'a>) -> Self {
+    fn new(input: Input<'a>, background: bool) -> Self {
         Self {
             input,
+            background,
             camera: Arc::default(),
             log: None,
             kept: Vec::new(),
             pending: Vec::new(),
+            shortened: None,
             ever: BTreeMap::new(),
             made: 0,
             reached: Reached::new(),
@@ -136,7 +155,7 @@ impl<'a> Model<'a> {
             options
                 .segment_bytes(SEGMENT + 4096 * u64::from(way & 3))
                 .write_buffer_bytes(4096 << (way >> 2 & 3))
-                .background(false);
+                .background(self.background && way & 16 != 0);
             if way >= 128 {
                 self.camera.arm(self.input.below(40), self.input.byte());
             }
@@ -193,6 +212,10 @@ impl<'a> Model<'a> {
         if !group.is_empty() {
             self.pending.push(group);
         }
+        if let Some(kept) = self.shortened.take() {
+            self.kept = kept;
+            self.pending.clear();
+        }
         if committed {
             self.kept.extend(self.pending.drain(..).flatten());
         }
@@ -202,9 +225,12 @@ impl<'a> Model<'a> {
     }
 
     /// Does one operation; returns what it appended, and whether everything is committed now.
+    ///
+    /// A new operation takes the next number that is free: programs that are kept then do what they
+    /// did, but where they name that number.
     fn operate(&mut self, operation: u8) -> (Records, bool) {
         let log = self.log().clone();
-        match operation % 14 {
+        match operation % 32 {
             0 | 1 => {
                 let payload = self.payload();
                 (vec![(log.append(&payload).unwrap(), payload)], true)
@@ -225,7 +251,11 @@ impl<'a> Model<'a> {
                 (vec![(log.append_with(payload.len(), fill).unwrap(), payload)], true)
             }
             6 | 7 => self.append_batch(&log),
-            8 => (Vec::new(), log.commit().unwrap() == log.tail()),
+            8 => {
+                let tail = log.tail();
+                assert!(log.commit().unwrap() >= tail && log.committed() >= tail);
+                (Vec::new(), true)
+            }
             9 => {
                 let tail = log.tail();
                 assert!(log.sync().unwrap() >= tail && log.durable() >= tail);
@@ -242,7 +272,22 @@ impl<'a> Model<'a> {
                 (Vec::new(), true)
             }
             12 => self.die(),
-            _ => self.peek(),
+            13 => self.peek(),
+            14 => {
+                self.log = None;
+                self.reached.insert("drop");
+                (Vec::new(), true)
+            }
+            15 => self.sync_to(&log),
+            16 => {
+                self.compare();
+                (Vec::new(), false)
+            }
+            17 => self.shorten(&log, "truncate_after"),
+            18 => self.shorten(&log, "truncate_from"),
+            19 => self.shorten(&log, "truncate_before"),
+            // Free. Until they are taken, appends are what is done most.
+            free => self.operate(free % 8),
         }
     }
 
@@ -285,6 +330,43 @@ impl<'a> Model<'a> {
         (group, committed)
     }
 
+    /// Syncs up to any record there ever was.
+    fn sync_to(&mut self, log: &Log) -> (Records, bool) {
+        let any = self.ever.keys().rev().nth(self.input.below(50)).copied();
+        let (lsn, tail) = (any.unwrap_or_default(), log.tail());
+        match log.sync_to(lsn) {
+            Ok(reached) => assert!(reached >= tail.min(Lsn::new(lsn.get() + 1))),
+            Err(Error::Cut { lsn: cut, .. }) => {
+                let mut there = self.kept.iter().chain(self.pending.iter().flatten());
+                assert!(cut == lsn && there.all(|(at, _)| *at != lsn), "{lsn} is there");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        (Vec::new(), false)
+    }
+
+    /// Drops what lies before a record, or behind it.
+    fn shorten(&mut self, log: &Log, how: &'static str) -> (Records, bool) {
+        log.sync().unwrap();
+        let all: Records = self.kept.iter().chain(self.pending.iter().flatten()).cloned().collect();
+        if all.is_empty() {
+            return (Vec::new(), true);
+        }
+        let chosen = all.len() - 1 - self.input.below(9).min(all.len() - 1);
+        let lsn = all[chosen].0;
+        let kept = match how {
+            "truncate_after" => log.truncate_after(lsn).map(|()| &all[..=chosen]),
+            "truncate_from" => log.truncate_from(lsn).map(|()| &all[..chosen]),
+            _ => log.truncate_before(lsn).map(|head| {
+                assert_eq!(head, lsn);
+                &all[chosen..]
+            }),
+        };
+        self.shortened = Some(kept.unwrap().to_vec());
+        self.reached.insert(how);
+        (Vec::new(), false)
+    }
+
     /// The process dies between two operations.
     fn die(&mut self) -> (Records, bool) {
         let image = self.camera.disk.image();
@@ -313,8 +395,13 @@ impl<'a> Model<'a> {
     fn compare(&mut self) {
         let log = self.log();
         let ordered = [log.head(), log.durable(), log.committed(), log.tail()];
-        assert!(ordered.is_sorted(), "watermarks: {ordered:?}");
+        assert!(log.stats().maintained || ordered.is_sorted(), "watermarks: {ordered:?}");
         let seen = read(log);
+        if self.shortened.take().is_some_and(|shortened| shortened == seen) {
+            self.pending.clear();
+            self.kept = seen;
+            return;
+        }
         self.check_kept(&seen);
         let mut rest = &seen[self.kept.len()..];
         let mut groups = std::mem::take(&mut self.pending).into_iter();

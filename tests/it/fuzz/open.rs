@@ -2,7 +2,7 @@
 //!
 //! Invariant: opening refuses and changes nothing, or gives a log whose records are in order, whose
 //! reading ends, and which goes on: what is appended to it is there after a crash and after a close,
-//! behind exactly what was there before.
+//! behind exactly what was there before. Read without being opened it shows what opening would save.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,7 +41,41 @@ pub(crate) fn open_image(image: &Image, create: bool) -> Reached {
             std::panic::resume_unwind(panic);
         }
     }
+    let shown = catch_unwind(AssertUnwindSafe(|| read_only(image, &mut reached)));
+    if let Err(panic) = shown {
+        eprintln!("read only, on {image:?}");
+        std::panic::resume_unwind(panic);
+    }
     reached
+}
+
+/// Reads a disk that is not opened.
+fn read_only(image: &Image, reached: &mut Reached) {
+    let disk = MemoryStorage::from_image(image.clone());
+    let policy = RecoveryPolicy::SkipCorrupt;
+    match options(policy, false).open_read_only_with(disk.clone()) {
+        Ok(reader) => {
+            reached.insert("read only");
+            let (before, segments) = (reader.report(), reader.segments());
+            let news = reader.refresh().expect("what can be opened can be looked at again");
+            let after = (reader.report(), reader.segments());
+            assert!(!news, "nothing is new: {before} {segments:?}, then {} {:?}", after.0, after.1);
+            assert!(reader.head() <= reader.end());
+            let (seen, error) = read(&reader.snapshot());
+            assert!(error.is_none(), "damage is passed: {error:?}");
+            let (plain, _) = read(&reader.snapshot_with(ReadOptions::new()));
+            assert!(seen.starts_with(&plain), "reading ends at damage");
+            let opened = MemoryStorage::from_image(image.clone());
+            if let Ok(log) = options(policy, false).open_with(opened) {
+                assert!(read(&log.snapshot()).0 == seen, "opening saves something else");
+            }
+        }
+        Err(error) => {
+            refusal(&error);
+            reached.insert("not even read only");
+        }
+    }
+    assert!(disk.image() == *image, "a reader changed the disk");
 }
 
 fn options(policy: RecoveryPolicy, create: bool) -> Options {

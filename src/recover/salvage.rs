@@ -1,0 +1,126 @@
+//! [`Salvageable`]: what is provable of a log, however damaged, for [`salvage`](crate::salvage).
+//!
+//! Invariant: nothing is changed. What is damaged is found as opening with `SkipCorrupt` finds it;
+//! where the control file is lost, what it would say is taken from the segments' headers, and what
+//! only it knew counts as not known.
+
+use std::path::PathBuf;
+
+use crate::error::{Corruption, Error, NotALog, Result};
+use crate::format::{CONTROL_NAME, LogId};
+use crate::options::RecoveryPolicy;
+use crate::recover::bytes::Bytes;
+use crate::recover::facts::path_of;
+use crate::recover::findings::Findings;
+use crate::recover::report::Damage;
+use crate::recover::survey::Survey;
+use crate::storage::Storage;
+
+/// What is provable of a log.
+#[derive(Debug)]
+pub(crate) struct Salvageable {
+    findings: Findings,
+    pub(crate) head: u64,
+    /// Above every address that any file may hold.
+    pub(crate) next_base: u64,
+    pub(crate) app_state: Vec<u8>,
+}
+
+/// The frames of one segment that belongs to the log.
+#[derive(Debug)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) path: PathBuf,
+    pub(crate) base: u64,
+    /// The size of the file, as it was made.
+    pub(crate) bytes: u64,
+    pub(crate) id: LogId,
+    /// Where its frames begin that are kept, and where they end.
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    /// The bytes of its frames area, as far as they are there.
+    pub(crate) area: &'a [u8],
+}
+
+impl Salvageable {
+    /// Looks at what is there.
+    ///
+    /// # Errors
+    ///
+    /// `NotALog`, `Corrupt` if neither control file nor any header is left, or a file is another
+    /// log's; `UnsupportedFormat`; `Io`.
+    pub(crate) fn find(storage: &dyn Storage) -> Result<Self> {
+        let mut survey = Survey::take(storage)?;
+        if survey.control.is_none() && survey.stranger.is_none() {
+            if survey.names.segments.is_empty() {
+                let found = NotALog::Nothing;
+                return Err(Error::NotALog { path: storage.path(""), found });
+            }
+            survey.guess(storage)?;
+        }
+        if let Some(stranger) = survey.stranger {
+            return Err(stranger);
+        }
+        let mut bytes = Bytes::new(storage);
+        let findings = Findings::examine(&mut bytes, survey, RecoveryPolicy::SkipCorrupt)?;
+        let Some(control) = &findings.survey.control else {
+            let path = storage.path(CONTROL_NAME);
+            let reason = Corruption::NoControl;
+            return Err(Error::Corrupt { path, offset: 0, lsn: None, reason });
+        };
+        let state = &control.winner.state;
+        let used = findings.survey.files.iter().map(crate::recover::facts::SegmentFile::next_base);
+        let next_base = used.fold(state.next_base, u64::max);
+        let (head, app_state) = (state.head, state.app_state.clone());
+        Ok(Self { findings, head, next_base, app_state })
+    }
+
+    /// How many segments belong to the log.
+    pub(crate) fn segments(&self) -> usize {
+        self.findings.chain.pieces.len()
+    }
+
+    /// Hands out the frames of each segment, ascending.
+    pub(crate) fn each(
+        &self,
+        storage: &dyn Storage,
+        mut take: impl FnMut(&Stretch<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut bytes = Bytes::new(storage);
+        for piece in &self.findings.chain.pieces {
+            let Some(file) = self.findings.survey.files.get(piece.file) else { continue };
+            let area = bytes.frames(file)?;
+            take(&Stretch {
+                path: path_of(storage, file),
+                base: file.base,
+                bytes: file.bytes,
+                id: file.id,
+                first: file.start().max(self.head),
+                end: piece.end,
+                area,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The damage that lies outside what [`each`](Self::each) hands out.
+    pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
+        let handed_out = |damage: &Damage| {
+            self.findings.chain.pieces.iter().any(|piece| {
+                let file = self.findings.survey.files.get(piece.file);
+                file.is_some_and(|file| {
+                    let (from, to) = (damage.lsn.start.get(), damage.lsn.end.get());
+                    from < to && file.start() <= from && to <= piece.end
+                })
+            })
+        };
+        self.findings.chain.damage.iter().filter(move |damage| !handed_out(damage))
+    }
+
+    /// Files with something in them of which nothing proves that it belongs to the log.
+    pub(crate) fn ignored(&self, storage: &dyn Storage) -> Vec<PathBuf> {
+        let chain = &self.findings.chain;
+        let indices = chain.leftovers.iter().chain(&chain.behind).chain(&chain.discarded);
+        let files = indices.filter_map(|index| self.findings.survey.files.get(*index));
+        files.map(|file| path_of(storage, file)).collect()
+    }
+}
