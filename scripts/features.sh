@@ -9,6 +9,8 @@ done
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 cargo test --all-features adapters "$@" | tee "$output"
+# Cargo leaves these out where it is given a filter.
+cargo test --all-features --doc adapters "$@" | tee -a "$output"
 # A filter that matches nothing succeeds; that would be a net with no mesh.
 for test in adapters::typed:: adapters::together:: with_adapters src/adapters/bytes.rs; do
   if ! grep -q "^test .*$test.* ok$" "$output"; then
