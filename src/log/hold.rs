@@ -48,7 +48,7 @@ impl Hold {
     ///
     /// # Errors
     ///
-    /// As [`Log::hold`]; the hold is where it was then. [`Truncated`](Error::Truncated) comes up where
+    /// As [`Log::hold`]; the hold is where it was then. [`Truncated`](crate::Error::Truncated) comes up where
     /// [`AtLimit::DropOldest`](crate::AtLimit::DropOldest) has overtaken it.
     pub fn advance(&self, lsn: Lsn) -> Result<()> {
         if lsn <= self.lsn() {
@@ -84,10 +84,10 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Truncated`](Error::Truncated) below the head, [`NotYet`](Error::NotYet) above the tail,
-    /// [`Cut`](Error::Cut) and [`NotARecord`](Error::NotARecord) where nothing can be resumed;
-    /// [`Corrupt`](Error::Corrupt) where damage leaves that open; [`Io`](Error::Io),
-    /// [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed).
+    /// [`Truncated`](crate::Error::Truncated) below the head, [`NotYet`](crate::Error::NotYet) above the tail,
+    /// [`Cut`](crate::Error::Cut) and [`NotARecord`](crate::Error::NotARecord) where nothing can be resumed;
+    /// [`Corrupt`](crate::Error::Corrupt) where damage leaves that open; [`Io`](crate::Error::Io),
+    /// [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
     ///
     /// # Examples
     ///
