@@ -74,6 +74,12 @@ impl Log {
         self.cut(lsn, |record| record.lsn()).map(drop)
     }
 
+    /// Whether it is being cut, or can't be appended to any more.
+    #[cfg(test)]
+    pub(crate) fn is_standing_still(&self) -> bool {
+        self.appender().protocol.refuses()
+    }
+
     /// How often it was cut since it was opened.
     #[cfg(test)]
     pub(crate) fn cuts(&self) -> u64 {
