@@ -243,9 +243,10 @@ impl Archiving<'_> {
         if self.was_cut(segment) {
             return Ok(Outcome::Cut);
         }
-        let is_lower = outline.trailer.end < segment.end;
-        if is_lower && (outline.header.base, outline.header.id) == (segment.base, segment.id) {
-            // Only a cut writes such a trailer. That the segment was dropped since says nothing more.
+        let is_other = outline.trailer.end != segment.end;
+        if is_other && (outline.header.base, outline.header.id) == (segment.base, segment.id) {
+            // A cut has written its trailer, or is about to. Whether the segment is still there says
+            // nothing: it may have been dropped since.
             return Ok(Outcome::Cut);
         }
         let found = (outline.header.base, outline.header.id, outline.trailer.end);
