@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use store::Store;
+use store::{SEGMENT_BYTES, Store};
 
 const ROUNDS: u64 = 6;
 const THREADS: usize = 4;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "seed {seed} (STRATALOG_SEED=.. takes another); {THREADS} threads write until killed\n"
     );
-    println!("round  acknowledged  there though not  replayed  tables  log KiB");
+    println!("round  acknowledged  under way  replayed  tables  log KiB");
 
     let mut done: Counts = [0; THREADS];
     for round in 0..ROUNDS {
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let store = Store::open(&dir)?;
         let more = check(&store, seed, &mut done);
         let (replayed, tables, kib) = (store.replayed, store.tables(), store.log_kib());
-        println!("{round:5}  {acknowledged:12}  {more:16}  {replayed:8}  {tables:6}  {kib:7}");
+        println!("{round:5}  {acknowledged:12}  {more:9}  {replayed:8}  {tables:6}  {kib:7}");
         store.close()?;
     }
 
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let changes: u64 = done.iter().sum();
     assert_eq!(check(&store, seed, &mut done), 0, "nothing wrote meanwhile");
     assert!(store.tables() > 1, "it was flushed");
-    assert!((store.replayed as u64) < changes / 2, "the log was truncated");
+    assert!(store.head().get() > SEGMENT_BYTES, "the log was truncated");
     println!("\n{changes} changes, {} keys left, {} tables", store.scan().len(), store.tables());
     store.close()?;
     println!("\nAll checks held.");

@@ -8,10 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use stratalog::{Log, Options};
+use stratalog::{Log, Lsn, Options};
 
 use crate::table::{Map, Table, decode, encode};
 
+/// Small, so that there is something to truncate.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 /// A memtable of so many keys is flushed.
 const FLUSH_KEYS: usize = 300;
 
@@ -37,7 +39,7 @@ impl Store {
     pub(crate) fn open(dir: &Path) -> Result<Self, Box<dyn Error>> {
         fs::create_dir_all(dir)?;
         let tables = Table::read_all(dir)?;
-        let log = Options::new().segment_bytes(64 << 10).open(dir.join("wal"))?;
+        let log = Options::new().segment_bytes(SEGMENT_BYTES).open(dir.join("wal"))?;
         let flushed = tables.last().map_or(log.head(), |table| table.end);
         let mut state = State { tables, ..State::default() };
         let mut replayed = 0;
@@ -120,6 +122,11 @@ impl Store {
     /// How many tables there are.
     pub(crate) fn tables(&self) -> usize {
         self.state().tables.len()
+    }
+
+    /// Where the log begins.
+    pub(crate) fn head(&self) -> Lsn {
+        self.log.head()
     }
 
     /// The segments of the log, in KiB.
