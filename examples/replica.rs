@@ -25,6 +25,8 @@ use stratalog::{FollowOptions, Follower, Hold, Log, Lsn, Options, Record};
 const RECORDS: u64 = 10_000;
 const GROUP: usize = 64;
 const KILLS: u64 = 6;
+/// It is killed after at most so many groups: it never has everything before the last kill.
+const MAX_GROUPS: u64 = RECORDS / KILLS / GROUP as u64;
 /// The last record, so that it is known when all is done.
 const END: &[u8] = b"the end";
 /// Where a replica is that has nothing. No record has this address.
@@ -135,7 +137,7 @@ fn send_all(source: &Log, hold: &Hold, dir: &Path, seed: u64) -> Outcome<()> {
         // source. So it is followed in this process; others see what is committed.
         let durable_only = FollowOptions::new().durable_only(true);
         let mut follower = source.follow_with(from, durable_only)?;
-        let kill_at = (start < KILLS).then(|| 1 + next(&mut random) % 100);
+        let kill_at = (start < KILLS).then(|| 1 + next(&mut random) % MAX_GROUPS);
         let (mut sent, mut fate) = (0, "is killed");
         for number in 1.. {
             let group = gather(&mut follower)?;
