@@ -74,8 +74,9 @@ fn write_and_archive(wal: &Path, archive: &Path) -> Outcome<Log> {
     let (needed, (runs, copied)) = thread::scope(|scope| {
         let archiver = scope.spawn(|| archive_what_is_sealed(&log, &hold, archive, sealed));
         let needed = write(&log);
-        done.send(None)?;
-        Outcome::Ok((needed?, archiver.join().map_err(|_| "the archiver panicked")??))
+        let _ = done.send(None); // nobody listens if it failed, which is told below
+        let archived = archiver.join().map_err(|_| "the archiver panicked")??;
+        Outcome::Ok((needed?, archived))
     })?;
     let head = log.truncate_before(needed)?;
     println!("   {runs} runs archived {copied} segments while {ORDERS} orders were written;");

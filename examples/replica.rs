@@ -133,6 +133,7 @@ fn send_all(source: &Log, hold: &Hold, dir: &Path, seed: u64) -> Outcome<()> {
         // be gone here, and following from below would be `Error::Truncated`.
         let position = replica.hear()?.ok_or("the replica did not start")?;
         let from = if position == NOWHERE { hold.lsn() } else { position };
+        assert!(from >= hold.lsn(), "the replica has what it has acknowledged");
         // Only what is durable: else power loss here would leave a replica that is ahead of its
         // source. So it is followed in this process; others see what is committed.
         let durable_only = FollowOptions::new().durable_only(true);
@@ -141,6 +142,7 @@ fn send_all(source: &Log, hold: &Hold, dir: &Path, seed: u64) -> Outcome<()> {
         let (mut sent, mut fate) = (0, "is killed");
         for number in 1.. {
             let group = gather(&mut follower)?;
+            assert!(follower.position() <= source.durable(), "the source can't lose what it sends");
             sent += group.len();
             replica.send(&group)?;
             if kill_at == Some(number) {
@@ -240,8 +242,9 @@ fn run_replica(dir: &Path) -> Outcome<()> {
     println!("{position}");
     let mut source = io::stdin().lock();
     while let Some(group) = receive(&mut source)? {
-        log.append_batch(&group)?;
-        log.sync()?; // before the source may drop it
+        let appended = log.append_batch(&group)?;
+        log.sync()?;
+        assert!(appended.end <= log.durable(), "the source may drop it now");
         let last = group.last().and_then(|last| decode(last));
         println!("{}", last.ok_or("an empty group")?.1);
     }

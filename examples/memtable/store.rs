@@ -108,6 +108,7 @@ impl Store {
         // 1. The log up to `end`. Else a table could hold what the log has lost, and name a place
         //    in the log that does not exist.
         self.log.sync()?;
+        assert!(end <= self.log.durable(), "a table is never ahead of the log");
         // 2. The table: bytes, name, and the name's durability.
         Table::write(&self.dir, end, &frozen)?;
         // 3. Only now may the log forget.
