@@ -20,7 +20,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 
 use store::{SEGMENT_BYTES, Store};
@@ -87,27 +87,37 @@ fn change(seed: u64, thread: usize, number: u64) -> (Vec<u8>, Option<Vec<u8>>) {
     (key.into_bytes(), (!is_deletion).then(|| format!("change {number}").into_bytes()))
 }
 
+/// Ends this process together with the thread that holds it, however that ends.
+struct EndsAll;
+
+impl Drop for EndsAll {
+    fn drop(&mut self) {
+        process::exit(1);
+    }
+}
+
 /// What the child does: changes, each of which it acknowledges by a line when it is durable.
 fn write_until_killed(dir: &Path, seed: u64, done: &[u64]) -> Result<(), Box<dyn Error>> {
     let store = &Store::open(dir)?;
-    let write = |thread, done| {
+    let write = |thread, done| -> Result<(), Box<dyn Error>> {
         for number in done.. {
             let (key, value) = change(seed, thread, number);
-            // Nobody listens any more if the second fails.
-            store.write(&key, value.as_deref()).map_err(|error| error.to_string())?;
-            writeln!(std::io::stdout().lock(), "{thread}").map_err(|error| error.to_string())?;
+            store.write(&key, value.as_deref())?;
+            writeln!(std::io::stdout().lock(), "{thread}")?;
         }
-        Ok::<_, String>(())
+        Ok(())
     };
     thread::scope(|scope| {
-        let start = |(thread, done): (usize, &u64)| {
-            let done = *done;
-            scope.spawn(move || write(thread, done))
-        };
-        let threads: Vec<_> = done.iter().enumerate().map(start).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a panic")?)
-    })
-    .map_err(Into::into)
+        for (thread, done) in done.iter().enumerate() {
+            scope.spawn(move || {
+                let _ends = EndsAll;
+                if let Err(error) = write(thread, *done) {
+                    eprintln!("writer: {error}");
+                }
+            });
+        }
+    });
+    Ok(())
 }
 
 /// Ends the child whatever happens.
