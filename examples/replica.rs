@@ -150,7 +150,10 @@ fn send_all(source: &Log, hold: &Hold, dir: &Path, seed: u64) -> Outcome<()> {
                 thread::sleep(Duration::from_micros(next(&mut random) % 500));
                 replica.child.kill()?; // SIGKILL
             }
-            let Some(acknowledged) = replica.hear()? else { break };
+            let Some(acknowledged) = replica.hear()? else {
+                assert_eq!(kill_at, Some(number), "the replica ended by itself");
+                break;
+            };
             hold.advance(acknowledged)?; // the source may drop what lies below
             if group.last().is_some_and(|last| last.ends_with(END)) {
                 fate = "has everything";
