@@ -5,6 +5,7 @@ mod bytes;
 mod damaged;
 mod images;
 mod interrupted;
+mod links;
 mod policies;
 mod proof;
 mod refused;
