@@ -152,17 +152,24 @@ fn a_segment_without_a_header_ends_where_its_own_follower_says() {
 }
 
 #[test]
-fn what_a_file_without_a_header_lost_is_told_up_to_the_next_segment() {
+fn what_a_file_without_a_header_lost_is_told() {
     let writer = Writer::new().sized(2 * BYTES).segment().records(2, 60).roll().seal(0);
-    let writer = writer.records(1, 12_000).records(3, 60).roll().sync().records(2, 60);
-    let base = 2 * BYTES;
-    let mut image = writer.clone().flip(base + 10).image;
-    image.get_mut(&segment_name(base)).unwrap().truncate(usize::try_from(BYTES).unwrap());
-    let opened = skip(&image);
-    let there = opened.records();
-    let lost: Vec<_> = writer.records.iter().filter(|it| !there.contains(it)).cloned().collect();
-    assert!(!lost.is_empty() && lost.len() < 5);
-    assert!(told(&opened, &lost), "{}", opened.recovered.report);
+    let (base, writer) = (2 * BYTES, writer.records(1, 12_000).records(5, 60));
+    let durable = writer.at;
+    let in_use = writer.clone().control(|state| state.durable_end = durable);
+    let followed = writer.roll().sync().records(2, 60);
+    // Up to where the next one says that it ended, or as far as it can have gone.
+    for (writer, end) in [(in_use, 2 * base), (followed, frames_end(base, 2 * BYTES))] {
+        let mut image = writer.clone().flip(base + 10).image;
+        image.get_mut(&segment_name(base)).unwrap().truncate(usize::try_from(BYTES).unwrap());
+        let opened = skip(&image);
+        let there = opened.records();
+        let lost = writer.records.iter().filter(|record| !there.contains(record));
+        let lost: Vec<_> = lost.cloned().collect();
+        assert_eq!(lost.len(), 3, "{}", opened.recovered.report);
+        assert!(told(&opened, &lost), "{}", opened.recovered.report);
+        assert_eq!(damage(&opened).iter().map(|(_, to)| *to).max(), Some(end));
+    }
 }
 
 #[test]
@@ -229,4 +236,18 @@ fn a_report_tells_how_much_was_scanned() {
     let opened = open(&writer.image).unwrap().checked();
     let scanned = writer.at - frames_start(BYTES) + frames_end(0, BYTES) - frames_start(0);
     assert_eq!(opened.recovered.report.scanned_bytes, scanned);
+}
+
+#[test]
+fn what_a_cut_ended_is_not_looked_at_where_the_head_lies_behind_it() {
+    // All of the log was dropped before anything was written behind the cut.
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let writer = writer.cut(0, end);
+    for head in [end, frames_start(BYTES)] {
+        let writer = writer.clone().control(|state| state.head = head);
+        let opened = open(&writer.image).unwrap().checked();
+        assert_eq!(opened.records(), []);
+        assert_eq!(opened.recovered.report.scanned_bytes, 0);
+    }
 }
