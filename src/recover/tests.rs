@@ -1,5 +1,6 @@
 //! Tests of opening: logs are assembled byte by byte, damaged, and opened.
 
+mod addresses;
 mod anything;
 mod bytes;
 mod damaged;

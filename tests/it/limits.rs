@@ -128,7 +128,7 @@ fn a_log_that_is_opened_above_its_limit_drops_as_many_segments_as_it_takes() {
         log.close().unwrap();
         options.max_log_bytes(2 * TINY).at_limit(AtLimit::DropOldest);
         let log = options.open_with(disk.clone()).unwrap();
-        for key in 0..20 {
+        for key in 0..60 {
             let payload = filled(key, 900);
             let lsn = log.append(&payload).unwrap();
             assert_eq!(records(&log).last(), Some(&(lsn, payload)));
