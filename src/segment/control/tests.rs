@@ -1,7 +1,5 @@
 //! What reading and closing a control file keep to.
 
-use std::sync::Mutex as StdMutex;
-
 use super::*;
 use crate::format::LogId;
 use crate::storage::MemoryStorage;
@@ -37,7 +35,7 @@ fn what_is_closed_is_not_changed_any_more() {
 struct Halting {
     bytes: Vec<u8>,
     kind: ErrorKind,
-    fails: StdMutex<bool>,
+    fails: Mutex<bool>,
 }
 
 impl StorageFile for Halting {
@@ -46,7 +44,7 @@ impl StorageFile for Halting {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut fails = self.fails.lock().unwrap();
+        let mut fails = self.fails.lock();
         *fails = !*fails;
         if *fails {
             return Err(self.kind.into());
@@ -70,7 +68,7 @@ impl StorageFile for Halting {
 fn slots_are_read_in_spite_of_interruptions_and_of_nothing_else() {
     let bytes = [state().encode(2), state().encode(3)].concat();
     let read = |kind| {
-        let fails = StdMutex::new(false);
+        let fails = Mutex::new(false);
         read_slots(&Halting { bytes: bytes.clone(), kind, fails })
     };
     let [first, second] = read(ErrorKind::Interrupted).unwrap();

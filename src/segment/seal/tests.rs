@@ -1,13 +1,14 @@
 //! What sealing writes, and what it gives back.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::*;
 use crate::format::{
     DURABLE_UNKNOWN, FrameHeader, LogId, Salt, frame_bytes, frames_end, frames_start, payload_crc,
 };
 use crate::storage::MemoryStorage;
+use crate::sync::Mutex;
 
 const BYTES: u64 = 256 << 10;
 const BASE: u64 = 3 * BYTES;
@@ -27,13 +28,13 @@ impl StorageFile for Noting {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let from = usize::try_from(offset).unwrap();
-        buffer.copy_from_slice(&self.bytes.lock().unwrap()[from..from + buffer.len()]);
+        buffer.copy_from_slice(&self.bytes.lock()[from..from + buffer.len()]);
         Ok(buffer.len())
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let from = usize::try_from(offset).unwrap();
-        self.bytes.lock().unwrap()[from..from + bytes.len()].copy_from_slice(bytes);
+        self.bytes.lock()[from..from + bytes.len()].copy_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -42,7 +43,7 @@ impl StorageFile for Noting {
     }
 
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.discarded.lock().unwrap().push((offset, bytes));
+        self.discarded.lock().push((offset, bytes));
         Ok(())
     }
 }
@@ -81,7 +82,7 @@ fn sealed(rest: u64) -> Arc<Noting> {
 fn the_body_of_a_large_last_padding_is_given_back_and_nothing_else() {
     let end = BYTES - BLOCK_BYTES;
     for rest in [DISCARD_BYTES, 2 * DISCARD_BYTES] {
-        assert_eq!(*sealed(rest).discarded.lock().unwrap(), [(end - rest, rest)]);
+        assert_eq!(*sealed(rest).discarded.lock(), [(end - rest, rest)]);
     }
-    assert_eq!(*sealed(DISCARD_BYTES - BLOCK_BYTES).discarded.lock().unwrap(), []);
+    assert_eq!(*sealed(DISCARD_BYTES - BLOCK_BYTES).discarded.lock(), []);
 }
