@@ -70,6 +70,8 @@ mod read_only;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod removing;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod reopened;
 #[cfg(test)]
