@@ -49,6 +49,9 @@ mod injected;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+#[cfg(unix)]
+mod killed_cut;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lockout;

@@ -126,7 +126,7 @@ fn who_needs_the_space_of_a_dropped_segment_waits_for_it() {
     without_hanging("an append at the limit", || {
         let mut options = with_thread();
         let (disk, gate, log) = gated(options.max_log_bytes(6 * TINY));
-        let full = (0..).find(|key| log.append(&filled(*key, 1000)).is_err());
+        let full = (0..1000).find(|key| log.append(&filled(*key, 1000)).is_err());
         assert!(full.is_some_and(|records| records > 40), "{full:?}");
         log.truncate_before(log.tail()).unwrap();
         assert!(log.stats().unremoved > 0, "{:?}", log.stats());
