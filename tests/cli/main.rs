@@ -1,0 +1,6 @@
+//! The tool `stratalog`, run as a process: what it prints, how it exits, and that it changes nothing.
+//!
+//! Invariant: each test runs the binary that this build made.
+
+mod get;
+mod tool;
