@@ -241,7 +241,7 @@ impl LogReader {
 }
 
 /// Refuses what is no log at all.
-fn find_log(storage: &ReadOnly) -> Result<()> {
+pub(super) fn find_log(storage: &ReadOnly) -> Result<()> {
     let path = || storage.path("");
     let not_a_log = |found| Err(Error::NotALog { path: path(), found });
     let names = match storage.names() {
