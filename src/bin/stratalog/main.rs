@@ -6,12 +6,21 @@
 //! It uses the library as any other program does, through what is public. One file per command; each
 //! has its arguments, whose comments are its help, and `run`. Here they are told apart.
 
+mod check;
 mod completions;
+mod control;
+mod damage;
+mod directory;
 mod failure;
+mod frames;
 mod get;
+mod info;
 mod interrupt;
 mod output;
 mod payload;
+mod picture;
+mod progress;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +49,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Info(info::Info),
+    Verify(verify::Verify),
     Get(get::Get),
     Completions(completions::Completions),
 }
@@ -52,6 +63,8 @@ fn parser() -> clap::Command {
 
 fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
+        Command::Info(info) => info::run(info, output),
+        Command::Verify(verify) => verify::run(verify, output),
         Command::Get(get) => get::run(get, output),
         Command::Completions(completions) => completions::run(completions, output),
     }
