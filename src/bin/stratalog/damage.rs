@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use stratalog::format::{FileKind, classify};
 use stratalog::{Corruption, CutReport, Damage, Error, Lsn};
 
 use crate::failure::Failure;
@@ -82,7 +83,12 @@ impl Finding {
         let at = cut.lsn.get();
         let lsn = at..at.saturating_add(cut.bytes);
         let reason = cut.reason.to_string();
-        Self { path: cut.path.clone(), offset: 0, lsn, part: Part::Frame, reason }
+        let name = cut.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let offset = match classify(name) {
+            FileKind::Segment(base) => at.saturating_sub(base),
+            _ => 0,
+        };
+        Self { path: cut.path.clone(), offset, lsn, part: Part::Frame, reason }
     }
 
     /// Whether the other one tells of the same bytes.
@@ -116,7 +122,25 @@ impl Finding {
         }
     }
 
-    fn as_json(&self) -> Value {
+    /// What it is, and what it means, where it is no damage.
+    fn note(&self) -> (&'static str, &'static str) {
+        match self.part {
+            Part::Control => (
+                "one slot of the control file is not valid",
+                "A crash while it was written leaves this. The other slot counts.",
+            ),
+            Part::Trailer => (
+                "a trailer is not valid, or names another one before it",
+                "A crash while it was written leaves this. The frames prove themselves.",
+            ),
+            _ => (
+                "leftovers behind the end",
+                "A crash leaves this. It was never durable, and opening cuts it off.",
+            ),
+        }
+    }
+
+    fn as_json(&self, meaning: &str) -> Value {
         json!({
             "path": self.path.to_string_lossy(),
             "offset": self.offset,
@@ -124,7 +148,7 @@ impl Finding {
             "lsn_end": self.lsn.end,
             "part": format!("{:?}", self.part).to_lowercase(),
             "reason": self.reason,
-            "meaning": self.meaning(),
+            "meaning": meaning,
         })
     }
 }
@@ -147,7 +171,12 @@ pub(crate) fn merged(mut findings: Vec<Finding>) -> Vec<Finding> {
 
 /// All findings as JSON.
 pub(crate) fn as_json(findings: &[Finding]) -> Value {
-    findings.iter().map(Finding::as_json).collect()
+    findings.iter().map(|finding| finding.as_json(finding.meaning())).collect()
+}
+
+/// All notes as JSON.
+pub(crate) fn notes_as_json(notes: &[Finding]) -> Value {
+    notes.iter().map(|note| note.as_json(note.note().1)).collect()
 }
 
 /// Tells of all findings.
@@ -169,21 +198,9 @@ pub(crate) fn tell(findings: &[Finding], output: &mut Output) -> Result<(), Fail
 
 /// Tells what may be there after a crash.
 pub(crate) fn tell_notes(notes: &[Finding], output: &mut Output) -> Result<(), Failure> {
-    for Finding { path, offset, lsn, part, reason } in notes {
-        let (what, meaning) = match part {
-            Part::Control => (
-                "one slot of the control file is not valid",
-                "A crash while it was written leaves this. The other slot counts.",
-            ),
-            Part::Trailer => (
-                "a trailer is not valid, or names another one before it",
-                "A crash while it was written leaves this. The frames prove themselves.",
-            ),
-            _ => (
-                "leftovers behind the end",
-                "A crash leaves this. It was never durable, and opening cuts it off.",
-            ),
-        };
+    for note in notes {
+        let Finding { path, offset, lsn, reason, .. } = note;
+        let (what, meaning) = note.note();
         let title = output.paint(Paint::Warning, format_args!("note: {what}"));
         output.line(title)?;
         output.line(format_args!("  file    {}", one_line(path)))?;

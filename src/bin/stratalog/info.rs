@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use stratalog::{LogReader, Options, Preview, ReadOptions, SegmentInfo, SegmentState};
+use stratalog::{Error, LogReader, Options, Preview, ReadOptions, SegmentInfo, SegmentState};
 
 use crate::damage::{self, Finding};
 use crate::directory::{Directory, Kind, Writer};
@@ -52,8 +52,15 @@ impl Facts {
         let is_archive = directory.is_archive();
         let preview = if is_archive { None } else { Some(Options::new().preview(&arguments.dir)?) };
         let segments = reader.segments();
-        let damage = reader.report().damage.iter().map(Finding::of).collect();
-        let records = records(&reader, &segments);
+        let mut damage: Vec<_> = reader.report().damage.iter().map(Finding::of).collect();
+        let records = match records(&reader, &segments) {
+            Ok(records) => Some(records),
+            Err(error) => {
+                // Dropped while they were counted is no damage.
+                damage.extend(Finding::of_error(&error));
+                None
+            }
+        };
         let writer = directory.writer();
         Ok(Self {
             directory,
@@ -120,10 +127,11 @@ impl Facts {
             _ => output.paint(Paint::Good, "fine"),
         };
         output.line(format_args!("  health     {health}"))?;
-        let records = self.records.map_or("unknown, as it is damaged".to_owned(), grouped);
+        let records = self.records.map_or("unknown".to_owned(), grouped);
         output.line(format_args!("  records    {records}"))?;
         output.line(format_args!("  head       {}", reader.head()))?;
-        output.line(format_args!("  durable    {durable}, as far as what is there proves"))?;
+        let more = if durable < reader.end().get() { ", or more than can be proven" } else { "" };
+        output.line(format_args!("  durable    {durable}{more}"))?;
         output.line(format_args!("  committed  {}", reader.end()))?;
         let app_state = reader.app_state().len() as u64;
         output.line(format_args!("  app state  {}", counted(app_state, "byte")))?;
@@ -292,7 +300,7 @@ fn row_of(segment: &SegmentInfo) -> Row {
 }
 
 /// Counts the records. Trailers say how many there are, where they sum up just what is shown.
-fn records(reader: &LogReader, segments: &[SegmentInfo]) -> Option<u64> {
+fn records(reader: &LogReader, segments: &[SegmentInfo]) -> Result<u64, Error> {
     let snapshot = reader.snapshot_with(ReadOptions::new().copy(true));
     let mut records = 0;
     for shown in snapshot.segments() {
@@ -300,10 +308,10 @@ fn records(reader: &LogReader, segments: &[SegmentInfo]) -> Option<u64> {
         let seal = info.filter(|info| info.start >= snapshot.head()).and_then(|info| info.seal);
         records += match seal {
             Some(seal) => seal.records,
-            None => shown.iter().try_fold(0, |count, record| record.map(|_| count + 1)).ok()?,
+            None => shown.iter().try_fold(0, |count, record| record.map(|_| count + 1))?,
         };
     }
-    Some(records)
+    Ok(records)
 }
 
 fn segment_json(segment: &SegmentInfo) -> Value {

@@ -11,6 +11,8 @@ mod completions;
 mod control;
 mod damage;
 mod directory;
+mod dump;
+mod dump_frames;
 mod failure;
 mod frames;
 mod get;
@@ -20,6 +22,7 @@ mod output;
 mod payload;
 mod picture;
 mod progress;
+mod tail;
 mod verify;
 
 use std::process::ExitCode;
@@ -51,7 +54,9 @@ struct Arguments {
 enum Command {
     Info(info::Info),
     Verify(verify::Verify),
+    Dump(dump::Dump),
     Get(get::Get),
+    Tail(tail::Tail),
     Completions(completions::Completions),
 }
 
@@ -65,6 +70,8 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
         Command::Info(info) => info::run(info, output),
         Command::Verify(verify) => verify::run(verify, output),
+        Command::Dump(dump) => dump::run(dump, output),
+        Command::Tail(tail) => tail::run(tail, output),
         Command::Get(get) => get::run(get, output),
         Command::Completions(completions) => completions::run(completions, output),
     }

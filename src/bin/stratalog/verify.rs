@@ -95,10 +95,14 @@ fn verify_log(dir: &Path, all: &mut Verified, output: &Output) -> Result<(), Fai
     let checked = on_all_cores(&work, all, output)?;
     // What is found is held against the log as it is now, with all its writer has done meanwhile.
     reader.refresh()?;
-    for found in &checked {
+    // Trailers are written in order: a crash leaves no bad one below a good one, a close none at all.
+    let last_sealed = checked.iter().rposition(|found| found.sealed.is_some()).unwrap_or(0);
+    for (index, found) in checked.iter().enumerate() {
         let is_part = |finding: &&Finding| is_part(&reader, found.base, finding);
         all.damage.extend(found.damage.iter().filter(is_part).cloned());
-        all.notes.extend(found.notes.iter().filter(is_part).cloned());
+        let rotten = reader.report().clean || index < last_sealed;
+        let notes = found.notes.iter().filter(is_part).cloned();
+        if rotten { all.damage.extend(notes) } else { all.notes.extend(notes) }
     }
     all.damage.extend(reader.report().damage.iter().map(Finding::of));
     all.notes.extend(broken_sums(&checked));
@@ -263,7 +267,7 @@ fn tell(all: &Verified, dir: Option<&Path>, output: &mut Output) -> Result<(), F
             "bytes": all.bytes,
             "complete": !all.interrupted,
             "damage": damage::as_json(&all.damage),
-            "notes": damage::as_json(&all.notes),
+            "notes": damage::notes_as_json(&all.notes),
         }));
     }
     damage::tell(&all.damage, output)?;
