@@ -2,9 +2,10 @@
 //!
 //! Invariant: nothing in the directory changes through it, and no byte that it hands out changes.
 //!
-//! [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the
+//! [`archive`] copies sealed segments; [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the
 //! log grows.
 
+mod archive;
 mod follower;
 mod shown;
 
