@@ -6,6 +6,8 @@
 //! It uses the library as any other program does, through what is public. One file per command; each
 //! has its arguments, whose comments are its help, and `run`. Here they are told apart.
 
+mod append;
+mod archive;
 mod check;
 mod completions;
 mod control;
@@ -13,17 +15,25 @@ mod damage;
 mod directory;
 mod dump;
 mod dump_frames;
+mod export;
 mod failure;
 mod frames;
 mod get;
+mod import;
 mod info;
+mod input;
 mod interrupt;
 mod output;
 mod payload;
 mod picture;
 mod progress;
+mod restore;
+mod salvage;
+mod stream;
 mod tail;
+mod truncate;
 mod verify;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -57,6 +67,13 @@ enum Command {
     Dump(dump::Dump),
     Get(get::Get),
     Tail(tail::Tail),
+    Append(append::Append),
+    Import(import::Import),
+    Export(export::Export),
+    Archive(archive::Archive),
+    Restore(restore::Restore),
+    Salvage(salvage::Salvage),
+    Truncate(truncate::Truncate),
     Completions(completions::Completions),
 }
 
@@ -68,12 +85,19 @@ fn parser() -> clap::Command {
 
 fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
-        Command::Info(info) => info::run(info, output),
-        Command::Verify(verify) => verify::run(verify, output),
-        Command::Dump(dump) => dump::run(dump, output),
-        Command::Tail(tail) => tail::run(tail, output),
-        Command::Get(get) => get::run(get, output),
-        Command::Completions(completions) => completions::run(completions, output),
+        Command::Info(it) => info::run(it, output),
+        Command::Verify(it) => verify::run(it, output),
+        Command::Dump(it) => dump::run(it, output),
+        Command::Get(it) => get::run(it, output),
+        Command::Tail(it) => tail::run(it, output),
+        Command::Append(it) => append::run(it, output),
+        Command::Import(it) => import::run(it, output),
+        Command::Export(it) => export::run(it, output),
+        Command::Archive(it) => archive::run(it, output),
+        Command::Restore(it) => restore::run(it, output),
+        Command::Salvage(it) => salvage::run(it, output),
+        Command::Truncate(it) => truncate::run(it, output),
+        Command::Completions(it) => completions::run(it, output),
     }
 }
 
