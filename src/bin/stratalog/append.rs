@@ -64,12 +64,16 @@ fn append_all(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let is_print = arguments.print;
-    let mut told = |lsn| if is_print { output.line(lsn) } else { Ok(()) };
     let mut input = Input::begin();
     loop {
+        let mut told = |lsn| if is_print { output.line(lsn) } else { Ok(()) };
         match record(&mut input, arguments.by)? {
             Taken::Bytes(record) => writing.add(record, &mut told)?,
-            Taken::Idle => writing.append(&mut told)?,
+            Taken::Idle => {
+                writing.append(&mut told)?;
+                // Who reads a pipe has the addresses before the wait.
+                output.flush()?;
+            }
             Taken::End(rest) if arguments.by == By::Length && !rest.is_empty() => {
                 writing.append(&mut told)?;
                 let text = format!("the input ends within a record, {} bytes of it", rest.len());
