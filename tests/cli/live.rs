@@ -4,14 +4,14 @@
 //! else, and never keeps the writer from anything; what writes is refused.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use stratalog::{Log, Lsn};
 
-use crate::tool::{Ran, command, run, small_log};
+use crate::tool::{Ran, command, files, run, small_log};
 
 fn on(command: &str, dir: &Path) -> Ran {
     run([command.as_ref(), dir.as_os_str()])
@@ -52,7 +52,10 @@ fn commands_that_read_do_so_beside_a_writer() {
     });
     let text = on("info", &dir).fine();
     assert!(text.contains(&format!("process {} writes it", std::process::id())), "{text}");
-    assert!(run([Path::new("verify"), &archive]).fine().contains("no damage"));
+    // The truncations may have left gaps in it.
+    let copies = files(&archive).into_keys().filter(|path| path.extension().is_some());
+    let verified = run([PathBuf::from("verify")].into_iter().chain(copies)).fine();
+    assert!(verified.contains("no damage"), "{verified}");
     log.close().expect("closed");
     assert!(on("info", &dir).fine().contains("state      closed"));
 }
