@@ -8,6 +8,8 @@ mod copies;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod get;
 #[cfg(test)]
 mod golden;
