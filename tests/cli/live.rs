@@ -3,11 +3,13 @@
 //! Invariant: what only reads never fails, never tells of damage, shows what was appended and nothing
 //! else, and never keeps the writer from anything; what writes is refused.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use stratalog::{Log, Lsn};
 
@@ -15,6 +17,15 @@ use crate::tool::{Ran, command, files, run, small_log};
 
 fn on(command: &str, dir: &Path) -> Ran {
     run([command.as_ref(), dir.as_os_str()])
+}
+
+/// Says that it is enough, also where a test fails before its end.
+struct Enough<'a>(&'a AtomicBool);
+
+impl Drop for Enough<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A record that says which one it is.
@@ -31,6 +42,7 @@ fn commands_that_read_do_so_beside_a_writer() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| write(&log, &done));
+        let _enough = Enough(&done);
         for _ in 0..8 {
             for command in ["info", "verify"] {
                 let text = on(command, &dir).fine();
@@ -48,7 +60,6 @@ fn commands_that_read_do_so_beside_a_writer() {
                 assert!(archived.one_line().contains("truncated"));
             }
         }
-        done.store(true, Ordering::SeqCst);
     });
     let text = on("info", &dir).fine();
     assert!(text.contains(&format!("process {} writes it", std::process::id())), "{text}");
@@ -113,27 +124,33 @@ fn commands_that_write_are_refused_beside_a_writer() {
 }
 
 #[test]
-fn a_writer_can_open_the_log_whatever_looks_at_it() {
+fn no_command_that_reads_ever_holds_the_lock_of_the_writer() {
     let place = tempfile::tempdir().expect("a folder");
-    let dir = place.path().join("wal");
+    let (dir, archive) = (place.path().join("wal"), place.path().join("archive"));
     small_log(&dir).append(b"one").expect("appended");
+    let lock = File::open(dir.join("LOCK")).expect("a file");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        for command in ["info", "verify"] {
-            let (dir, done) = (&dir, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    let ran = on(command, dir);
-                    assert_eq!(ran.code, Some(0), "{ran:?}");
+        scope.spawn(|| {
+            let _enough = Enough(&done);
+            for _ in 0..10 {
+                for command in ["info", "verify", "dump", "tail", "export"] {
+                    assert_eq!(on(command, &dir).code, Some(0));
                 }
-            });
+                run([Path::new("archive"), &dir, &archive]).fine();
+            }
+        });
+        // A writer that comes at any time.
+        let mut times = 0_u64;
+        while !done.load(Ordering::SeqCst) {
+            lock.try_lock().expect("nobody else holds it");
+            lock.unlock().expect("unlocked");
+            times += 1;
+            if times.is_multiple_of(8) {
+                thread::sleep(Duration::from_micros(50));
+            }
         }
-        for _ in 0..40 {
-            let log = small_log(&dir);
-            log.append(b"another").expect("appended");
-            log.close().expect("closed");
-        }
-        done.store(true, Ordering::SeqCst);
+        assert!(times > 1000);
     });
 }
 
