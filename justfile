@@ -19,6 +19,10 @@ doc:
 features *arguments:
     scripts/features.sh {{ arguments }}
 
+# The command-line tool, run as a process on golden, damaged and live logs.
+tool *arguments:
+    scripts/tool.sh {{ arguments }}
+
 # All interleavings of the protocol's models.
 loom *arguments:
     scripts/loom.sh {{ arguments }}
