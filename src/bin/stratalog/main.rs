@@ -6,12 +6,15 @@
 //! It uses the library as any other program does, through what is public. One file per command; each
 //! has its arguments, whose comments are its help, and `run`. Here they are told apart.
 
+mod bench;
 mod completions;
 mod failure;
 mod get;
 mod interrupt;
 mod output;
 mod payload;
+mod quantity;
+mod scratch;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Get(get::Get),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -53,6 +57,7 @@ fn parser() -> clap::Command {
 fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
         Command::Get(get) => get::run(get, output),
+        Command::Bench(bench) => bench::run(bench, output),
         Command::Completions(completions) => completions::run(completions, output),
     }
 }
