@@ -11,6 +11,7 @@ mod completions;
 mod failure;
 mod get;
 mod interrupt;
+mod latencies;
 mod output;
 mod payload;
 mod quantity;

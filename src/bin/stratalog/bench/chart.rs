@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
+use crate::latencies::Latencies;
 use crate::output::{grouped, time};
 
 /// The fine steps within a power of ten, in tenths; and coarser ones, where there would be too many.
@@ -22,23 +21,23 @@ pub(super) struct Row {
 }
 
 /// The rows from the shortest to the longest latency, in fine steps.
-pub(super) fn fine_rows(latencies: &Histogram<u32>) -> Vec<Row> {
+pub(super) fn fine_rows(latencies: &Latencies) -> Vec<Row> {
     rows(latencies, STEPS[0])
 }
 
 /// As [`fine_rows`], in steps of which there are not too many for a terminal.
-fn terminal_rows(latencies: &Histogram<u32>) -> Vec<Row> {
+fn terminal_rows(latencies: &Latencies) -> Vec<Row> {
     let mut candidates = STEPS.iter().map(|steps| rows(latencies, steps));
     candidates.find(|rows| rows.len() <= MOST_ROWS).unwrap_or_else(|| rows(latencies, &[10]))
 }
 
-fn rows(latencies: &Histogram<u32>, steps: &[u64]) -> Vec<Row> {
+fn rows(latencies: &Latencies, steps: &[u64]) -> Vec<Row> {
     let mut ends = ends(steps);
     let mut rows: Vec<Row> = Vec::new();
     let Some(mut up_to_ns) = ends.next() else { return rows };
     let mut count = 0;
-    for value in latencies.iter_recorded() {
-        while value.value_iterated_to() > up_to_ns {
+    for (value_ns, times) in latencies.values() {
+        while value_ns > up_to_ns {
             if count > 0 || !rows.is_empty() {
                 rows.push(Row { up_to_ns, count });
             }
@@ -46,7 +45,7 @@ fn rows(latencies: &Histogram<u32>, steps: &[u64]) -> Vec<Row> {
             let Some(next) = ends.next() else { break };
             up_to_ns = next;
         }
-        count += u64::from(value.count_at_value());
+        count += times;
     }
     if count > 0 {
         rows.push(Row { up_to_ns, count });
@@ -60,7 +59,7 @@ fn ends(steps: &[u64]) -> impl Iterator<Item = u64> {
 }
 
 /// The histogram as lines of text, without a heading.
-pub(super) fn draw(latencies: &Histogram<u32>) -> Vec<String> {
+pub(super) fn draw(latencies: &Latencies) -> Vec<String> {
     let rows = terminal_rows(latencies);
     let total: u64 = rows.iter().map(|row| row.count).sum();
     let most = rows.iter().map(|row| row.count).max().unwrap_or(0);
@@ -104,38 +103,37 @@ fn share(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::series::histogram;
 
-    fn with(latencies: &[(u64, u32)]) -> Histogram<u32> {
-        let mut histogram = histogram();
-        for (value, count) in latencies {
-            histogram.saturating_record_n(*value, *count);
+    fn with(counts: &[(u64, u64)]) -> Latencies {
+        let mut latencies = Latencies::new();
+        for (value_ns, count) in counts {
+            (0..*count).for_each(|_| latencies.record(*value_ns));
         }
-        histogram
+        latencies
     }
 
     #[test]
     fn rows_begin_at_the_shortest_and_end_at_the_longest() {
-        let histogram = with(&[(12, 3), (15, 1), (40, 2)]);
+        let latencies = with(&[(12, 3), (15, 1), (40, 2)]);
         let expected =
             [(15, 4), (20, 0), (30, 0), (50, 2)].map(|(up_to_ns, count)| Row { up_to_ns, count });
-        assert_eq!(fine_rows(&histogram), expected);
+        assert_eq!(fine_rows(&latencies), expected);
         assert_eq!(fine_rows(&with(&[])), []);
     }
 
     #[test]
     fn no_latency_is_lost_however_far_they_are_apart() {
-        let histogram = with(&[(1, 1), (90, 100), (1_000_000, 5), (99_000_000_000, 2)]);
-        for rows in [fine_rows(&histogram), terminal_rows(&histogram)] {
+        let latencies = with(&[(1, 1), (90, 100), (1_000_000, 5), (99_000_000_000, 2)]);
+        for rows in [fine_rows(&latencies), terminal_rows(&latencies)] {
             assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), 108);
         }
-        assert!(draw(&histogram).len() <= MOST_ROWS);
+        assert!(draw(&latencies).len() <= MOST_ROWS);
     }
 
     #[test]
     fn it_fits_into_eighty_columns_and_reads_without_colour() {
-        let histogram = with(&[(150_000, 1_000_000), (180_000, 30), (900_000, 1)]);
-        let lines = draw(&histogram);
+        let latencies = with(&[(150_000, 1_000_000), (180_000, 30), (900_000, 1)]);
+        let lines = draw(&latencies);
         assert!(lines.iter().all(|line| line.len() <= 80), "{lines:#?}");
         let first = lines.first().expect("a line");
         assert_eq!(first.trim_end_matches('#'), "  150.0 us     1,000,000  99.99 %  ");

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use stratalog::{Log, Lsn};
 
 use super::plan::{Mode, Plan};
-use super::series::{Cut, Series, nanoseconds};
+use super::series::{Cut, Series};
+use crate::latencies::nanoseconds;
 
 /// Of buffered appends one in so many is timed by itself.
 pub(super) const TIMED_ONE_OF: u64 = 16;
@@ -337,7 +338,7 @@ mod tests {
             let (log, taken) = run(&plan, |_| true);
             let whole = taken.series.whole();
             assert_eq!(log.snapshot().iter().count() as u64, whole.records + 1, "{mode:?}");
-            assert!(whole.latencies.len() > 0 && whole.longest_ns > 0, "{mode:?}");
+            assert!(whole.latencies.count() > 0 && whole.latencies.longest_ns() > 0, "{mode:?}");
             assert_eq!(taken.syncs_of_slice.iter().sum::<u64>(), taken.syncs, "{mode:?}");
         }
     }

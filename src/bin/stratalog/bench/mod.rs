@@ -20,6 +20,7 @@ use stratalog::{AtLimit, Options};
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
+use crate::latencies::{nanoseconds, per_second};
 use crate::output::{Output, grouped, size};
 use crate::quantity;
 use crate::scratch::Scratch;
@@ -153,9 +154,9 @@ impl Progress {
         if self.bar.is_hidden() {
             return;
         }
-        let elapsed_ns = series::nanoseconds(seen.elapsed).max(1);
+        let elapsed_ns = nanoseconds(seen.elapsed).max(1);
         let records = seen.grown_bytes / self.framed_bytes * self.records;
-        let rate = |number| report::per_second(number, elapsed_ns);
+        let rate = |number| per_second(number, elapsed_ns);
         self.bar.set_position(milliseconds(seen.elapsed));
         self.bar.set_message(format!(
             "{} records/s, {}/s, {} syncs/s",

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::chart::{self, Row};
 use super::measure::Taken;
-use super::report::{per_second, quantile_ns};
 use super::series::Slice;
 use super::svg::{Anchor, Svg};
+use crate::latencies::per_second;
 use crate::output::{grouped, time};
 
 const WIDTH: f64 = 860.0;
@@ -78,9 +78,9 @@ pub(super) fn draw(title: &str, taken: &Taken) -> String {
     let summary = format!(
         "{} records a second; p50 {}, p99 {}, max {}; {} syncs a second",
         grouped(per_second(whole.records, elapsed_ns)),
-        nanoseconds(quantile_ns(&whole, 0.5)),
-        nanoseconds(quantile_ns(&whole, 0.99)),
-        nanoseconds(whole.longest_ns),
+        nanoseconds(whole.latencies.quantile_ns(0.5)),
+        nanoseconds(whole.latencies.quantile_ns(0.99)),
+        nanoseconds(whole.latencies.longest_ns()),
         grouped(per_second(taken.syncs, elapsed_ns)),
     );
     svg.text("", Anchor::Start, (LEFT, 44.0), &summary);
@@ -104,9 +104,10 @@ fn legend(svg: &mut Svg) {
 
 fn latency(svg: &mut Svg, axis: &Time, slices: &[Slice], rolls_ns: &[u64]) {
     let panel = LATENCY;
-    let busy = || slices.iter().filter(|slice| !slice.latencies.is_empty());
-    let lowest = busy().map(|slice| quantile_ns(slice, 0.5)).min().unwrap_or(1).max(1);
-    let highest = busy().map(|slice| slice.longest_ns).max().unwrap_or(10).max(lowest + 1);
+    let busy = || slices.iter().filter(|slice| slice.latencies.count() > 0);
+    let lowest = busy().map(|slice| slice.latencies.quantile_ns(0.5)).min().unwrap_or(1).max(1);
+    let highest =
+        busy().map(|slice| slice.latencies.longest_ns()).max().unwrap_or(10).max(lowest + 1);
     // Whole powers of ten.
     let (low, high) = (float(lowest).log10().floor(), float(highest).log10().ceil());
     let y = |ns: u64| panel.at((float(ns.max(1)).log10() - low) / (high - low));
@@ -123,12 +124,12 @@ fn latency(svg: &mut Svg, axis: &Time, slices: &[Slice], rolls_ns: &[u64]) {
     }
     let points = |value: &dyn Fn(&Slice) -> u64| -> Vec<(f64, f64)> {
         let middles = (0_u32..).map(|number| (f64::from(number) + 0.5) * axis.slice_ns);
-        let busy = middles.zip(slices).filter(|(_, slice)| !slice.latencies.is_empty());
+        let busy = middles.zip(slices).filter(|(_, slice)| slice.latencies.count() > 0);
         busy.map(|(at_ns, slice)| (axis.x(at_ns), y(value(slice)))).collect()
     };
-    svg.curve("max", &points(&|slice| slice.longest_ns));
-    svg.curve("p99", &points(&|slice| quantile_ns(slice, 0.99)));
-    svg.curve("p50", &points(&|slice| quantile_ns(slice, 0.5)));
+    svg.curve("max", &points(&|slice| slice.latencies.longest_ns()));
+    svg.curve("p99", &points(&|slice| slice.latencies.quantile_ns(0.99)));
+    svg.curve("p50", &points(&|slice| slice.latencies.quantile_ns(0.5)));
     svg.line("a", (LEFT, panel.bottom), (RIGHT, panel.bottom));
 }
 
@@ -292,10 +293,13 @@ mod tests {
     #[test]
     fn no_place_in_a_picture_is_beyond_it_or_no_number() {
         for (slices, per_slice) in [(1, 0), (1, 1), (3, 0), (100, 50)] {
-            let text = draw("", &taken(slices, 2, per_slice));
+            let mut taken = taken(slices, 2, per_slice);
+            taken.syncs = 0;
+            let text = draw("", &taken);
             assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-            for number in text.split(|c: char| !c.is_ascii_digit() && c != '.') {
-                let fits = number.parse::<f64>().map_or(true, |number| number <= 2000.0);
+            let (_, drawn) = text.split_once("</style>").expect("a style");
+            for number in drawn.split(|c: char| !c.is_ascii_digit() && c != '.') {
+                let fits = number.parse::<f64>().map_or(true, |number| number <= WIDTH);
                 assert!(fits, "{number} in {text}");
             }
         }

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::chart;
 use super::measure::{TIMED_ONE_OF, Taken};
 use super::plan::{Mode, Plan};
-use super::series::{Slice, nanoseconds};
+use super::series::Slice;
 use crate::failure::Failure;
+use crate::latencies::{nanoseconds, per_second};
 use crate::output::{Output, Paint, counted, grouped, size, time};
 
 /// The parts of all latencies at which one is told.
@@ -29,18 +30,6 @@ pub(super) struct Report {
     place: PathBuf,
 }
 
-/// How many come in a second.
-pub(super) fn per_second(number: u64, elapsed_ns: u64) -> u64 {
-    let rate = u128::from(number) * 1_000_000_000 / u128::from(elapsed_ns.max(1));
-    u64::try_from(rate).unwrap_or(u64::MAX)
-}
-
-/// The latency that this part of all does not exceed.
-pub(super) fn quantile_ns(slice: &Slice, quantile: f64) -> u64 {
-    // The histogram rounds up, beyond the longest there was.
-    slice.latencies.value_at_quantile(quantile).min(slice.longest_ns)
-}
-
 fn text_ns(nanoseconds: u64) -> String {
     time(Duration::from_nanos(nanoseconds))
 }
@@ -53,13 +42,15 @@ impl Report {
     /// What is done, in one line.
     pub(super) fn title(&self) -> String {
         let Plan { mode, threads, payload_bytes, .. } = self.plan;
-        let each = match mode {
-            Mode::Batch { records, .. } => format!(" of {}", counted(records as u64, "record")),
-            _ => String::new(),
+        let appends = match mode {
+            Mode::Batch { records, durable } => {
+                let kind = if durable { "durable" } else { "committed" };
+                format!("{kind} batches of {}", counted(records as u64, "record"))
+            }
+            _ => format!("{} appends", mode.name()),
         };
         format!(
-            "{} appends{each}, {} a record, {}",
-            mode.name(),
+            "{appends}, {} a record, {}",
             size(payload_bytes as u64),
             counted(threads as u64, "thread")
         )
@@ -117,10 +108,10 @@ impl Report {
         let mut values = String::from("  ");
         for (name, _, quantile) in QUANTILES {
             heading += &format!("{name:>12}");
-            values += &format!("{:>12}", text_ns(quantile_ns(whole, quantile)));
+            values += &format!("{:>12}", text_ns(whole.latencies.quantile_ns(quantile)));
         }
         output.line(format_args!("{heading}{:>12}", "max"))?;
-        output.line(format_args!("{values}{:>12}", text_ns(whole.longest_ns)))?;
+        output.line(format_args!("{values}{:>12}", text_ns(whole.latencies.longest_ns())))?;
         output.line("")?;
         output.line("     up to         count    share  (bars grow with the logarithm)")?;
         for line in chart::draw(&whole.latencies) {
@@ -141,7 +132,7 @@ impl Report {
         let Plan { mode, threads, payload_bytes, segment_bytes, keep_bytes, .. } = self.plan;
         let bytes = whole.records * payload_bytes as u64;
         let mut latency = quantiles(&whole);
-        latency.insert("max_ns".to_owned(), whole.longest_ns.into());
+        latency.insert("max_ns".to_owned(), whole.latencies.longest_ns().into());
         let rows = chart::fine_rows(&whole.latencies);
         let rows: Vec<Value> =
             rows.iter().map(|row| json!({"up_to_ns": row.up_to_ns, "count": row.count})).collect();
@@ -162,7 +153,7 @@ impl Report {
             "writes": taken.writes,
             "segment_misses": taken.segment_misses,
             "last_sync_ns": nanoseconds(taken.final_sync),
-            "timed": whole.latencies.len(),
+            "timed": whole.latencies.count(),
             "timing_costs_ns": taken.overhead_ns,
             "latency": latency,
             "histogram": rows,
@@ -173,8 +164,8 @@ impl Report {
 }
 
 fn quantiles(slice: &Slice) -> serde_json::Map<String, Value> {
-    let each =
-        QUANTILES.map(|(_, key, quantile)| (key.to_owned(), quantile_ns(slice, quantile).into()));
+    let each = QUANTILES
+        .map(|(_, key, quantile)| (key.to_owned(), slice.latencies.quantile_ns(quantile).into()));
     each.into_iter().collect()
 }
 
@@ -190,7 +181,7 @@ fn slices(taken: &Taken) -> Vec<Value> {
             values.insert("start_ns".to_owned(), (number * cut.slice_ns).into());
             values.insert("records".to_owned(), slice.records.into());
             values.insert("syncs".to_owned(), (*syncs).into());
-            values.insert("max_ns".to_owned(), slice.longest_ns.into());
+            values.insert("max_ns".to_owned(), slice.latencies.longest_ns().into());
             Value::Object(values)
         })
         .collect()
@@ -207,10 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_and_shares_are_right_at_the_edges() {
-        assert_eq!(per_second(5, 500_000_000), 10);
-        assert_eq!(per_second(5, 0), 5_000_000_000);
-        assert_eq!(per_second(u64::MAX, 1), u64::MAX);
+    fn a_share_has_one_decimal() {
         assert_eq!(tenths(10, 0), None);
         assert_eq!(tenths(25, 10).as_deref(), Some("2.5"));
     }

@@ -10,12 +10,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use crate::latencies::{Latencies, nanoseconds};
 
-/// Latencies are kept to one part in a hundred, from 1 ns to 100 s; longer ones count as 100 s, but
-/// the longest is kept as it is.
-const LONGEST_NS: u64 = 100_000_000_000;
-const DIGITS: u8 = 2;
 /// How many changes of segment a thread notes.
 const MAX_ROLLS: usize = 4096;
 
@@ -50,31 +46,19 @@ impl Cut {
 /// What happened within one slice of the run.
 #[derive(Clone, Debug)]
 pub(super) struct Slice {
-    pub(super) latencies: Histogram<u32>,
-    pub(super) longest_ns: u64,
+    pub(super) latencies: Latencies,
     pub(super) records: u64,
 }
 
 impl Slice {
     fn new() -> Self {
-        Self { latencies: histogram(), longest_ns: 0, records: 0 }
+        Self { latencies: Latencies::new(), records: 0 }
     }
 
     fn add(&mut self, other: &Self) {
-        self.longest_ns = self.longest_ns.max(other.longest_ns);
+        self.latencies.add(&other.latencies);
         self.records += other.records;
-        // Both have the same bounds, so there is nothing that would not fit.
-        let _ = self.latencies.add(&other.latencies);
     }
-}
-
-/// A histogram with the bounds that all of them have here.
-pub(super) fn histogram() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are in range")
-}
-
-pub(super) fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What one thread, or all of them, measured.
@@ -104,8 +88,7 @@ impl Series {
     pub(super) fn record(&mut self, ended_ns: u64, took_ns: u64, records: u64) {
         let at = self.cut.slice_of(ended_ns);
         if let Some(slice) = self.slices.get_mut(at) {
-            slice.latencies.saturating_record(took_ns);
-            slice.longest_ns = slice.longest_ns.max(took_ns);
+            slice.latencies.record(took_ns);
             slice.records += records;
         }
         self.ended_ns = ended_ns;
@@ -117,8 +100,7 @@ impl Series {
     pub(super) fn record_untimed(&mut self, ended_ns: u64, together_ns: u64, records: u64) {
         let at = self.cut.slice_of(ended_ns);
         if let Some(slice) = self.slices.get_mut(at) {
-            // Where they took no longer than the slowest that was timed, they say nothing new.
-            slice.longest_ns = slice.longest_ns.max(together_ns);
+            slice.latencies.raise_longest(together_ns);
             slice.records += records;
         }
         self.ended_ns = ended_ns;
@@ -194,7 +176,8 @@ mod tests {
         series.record(1_000_000, 300, 5);
         let records: Vec<u64> = series.slices().iter().map(|slice| slice.records).collect();
         assert_eq!(records, [1, 1, 0, 5]);
-        let longest: Vec<u64> = series.slices().iter().map(|slice| slice.longest_ns).collect();
+        let longest: Vec<u64> =
+            series.slices().iter().map(|slice| slice.latencies.longest_ns()).collect();
         assert_eq!(longest, [100, 200, 0, 300]);
         assert_eq!(series.ended_ns(), 1_000_000);
     }
@@ -209,9 +192,12 @@ mod tests {
         other.record_untimed(3999, 5000, 15);
         one.merge(&other);
         let whole = one.whole();
-        assert_eq!((whole.records, whole.latencies.len(), whole.longest_ns), (215, 200, 5000));
-        assert_eq!(whole.latencies.value_at_quantile(0.25), 10);
-        assert!((990..=1010).contains(&whole.latencies.value_at_quantile(0.99)));
+        assert_eq!(
+            (whole.records, whole.latencies.count(), whole.latencies.longest_ns()),
+            (215, 200, 5000)
+        );
+        assert_eq!(whole.latencies.quantile_ns(0.25), 10);
+        assert!((990..=1010).contains(&whole.latencies.quantile_ns(0.99)));
     }
 
     #[test]
@@ -224,14 +210,6 @@ mod tests {
         other.note_address(3 * 16384, 30);
         one.merge(&other);
         assert_eq!(one.rolls_ns(), [10, 30]);
-    }
-
-    #[test]
-    fn a_latency_beyond_all_bounds_is_kept_as_the_longest() {
-        let mut series = Series::new(CUT, 16384, 0);
-        series.record(1, 3 * LONGEST_NS, 1);
-        let whole = series.whole();
-        assert_eq!((whole.latencies.len(), whole.longest_ns), (1, 3 * LONGEST_NS));
     }
 
     #[test]
