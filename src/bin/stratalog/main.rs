@@ -14,6 +14,7 @@ mod interrupt;
 mod latencies;
 mod output;
 mod payload;
+mod probe;
 mod quantity;
 mod scratch;
 
@@ -46,6 +47,7 @@ struct Arguments {
 enum Command {
     Get(get::Get),
     Bench(bench::Bench),
+    Probe(probe::Probe),
     Completions(completions::Completions),
 }
 
@@ -59,6 +61,7 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
         Command::Get(get) => get::run(get, output),
         Command::Bench(bench) => bench::run(bench, output),
+        Command::Probe(probe) => probe::run(probe, output),
         Command::Completions(completions) => completions::run(completions, output),
     }
 }
