@@ -10,8 +10,8 @@
 //!    end of one append is the beginning of the next: one look at the clock for each. Where that
 //!    would weigh too much, with buffered appends, one of sixteen is timed by itself, and the others
 //!    together.
-//! 3. The calling thread counts the syncs of each slice, drops old segments, shows progress, and
-//!    looks for Ctrl-C.
+//! 3. The calling thread counts the syncs of each slice, shows progress, and looks for Ctrl-C. What
+//!    waits for the disk, letting go of old segments, has a thread of its own.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use stratalog::{Log, Lsn};
 
+use super::keeper::Keeper;
 use super::plan::{Mode, Plan};
 use super::series::{Cut, Series};
 use crate::latencies::nanoseconds;
@@ -93,7 +94,7 @@ pub(super) fn measure(
     let _ = signals.start.set(start);
     let tick = LONGEST_TICK.min(Duration::from_nanos(cut.slice_ns));
     let (mut syncs, mut interrupted) = (before.syncs, false);
-    let mut keeping = Ok(());
+    let keeper = Keeper::start(log, plan.keep_bytes);
     loop {
         let ended = threads_done.recv_timeout(tick) == Err(RecvTimeoutError::Disconnected);
         let (elapsed, stats) = (start.elapsed(), log.stats());
@@ -104,11 +105,11 @@ pub(super) fn measure(
         if ended {
             break;
         }
-        keeping = keeping.and_then(|()| drop_oldest(log, plan.keep_bytes, stats.bytes));
+        keeper.look_at(stats.bytes);
         let grown_bytes = stats.tail.get() - begun.get();
         let seen = Glance { elapsed, grown_bytes, syncs: syncs - before.syncs };
         interrupted |= !glance(seen);
-        if interrupted || keeping.is_err() {
+        if interrupted || keeper.has_failed() {
             let _ = signals.stop.set(());
         }
     }
@@ -121,7 +122,8 @@ pub(super) fn measure(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
-    failed.map_or(keeping, Err)?;
+    let kept = keeper.end();
+    failed.map_or(kept, Err)?;
     let after = log.stats();
     let rest = Instant::now();
     log.sync()?;
@@ -135,29 +137,6 @@ pub(super) fn measure(
         final_sync: rest.elapsed(),
         overhead_ns: overhead_ns(cut),
     })
-}
-
-/// Lets go of the oldest segments of a log that has become larger than it is to be, as an
-/// application does that has made its checkpoint.
-fn drop_oldest(log: &Log, keep_bytes: u64, bytes: u64) -> stratalog::Result<()> {
-    if bytes <= keep_bytes {
-        return Ok(());
-    }
-    let segments = log.segments();
-    let mut excess = bytes - keep_bytes;
-    let mut to = None;
-    for pair in segments.windows(2) {
-        let [oldest, next] = pair else { continue };
-        if excess == 0 || next.start >= log.durable() {
-            break;
-        }
-        excess = excess.saturating_sub(oldest.bytes);
-        to = Some(next.start);
-    }
-    match to {
-        Some(start) => log.truncate_before(start).map(drop),
-        None => Ok(()),
-    }
 }
 
 /// One thread that appends.

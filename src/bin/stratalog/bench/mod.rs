@@ -4,6 +4,7 @@
 //! there is not touched.
 
 mod chart;
+mod keeper;
 mod measure;
 mod plan;
 mod plot;

@@ -86,7 +86,7 @@ pub(super) fn draw(title: &str, taken: &Taken) -> String {
     svg.text("", Anchor::Start, (LEFT, 44.0), &summary);
     legend(&mut svg);
     latency(&mut svg, &axis, slices, &taken.series.rolls_ns());
-    bars_of_syncs(&mut svg, &axis, syncs);
+    bars_of_syncs(&mut svg, &axis, syncs, cut.slice_ns);
     throughput(&mut svg, &axis, slices);
     histogram(&mut svg, &chart::fine_rows(&whole.latencies));
     svg.finish()
@@ -133,11 +133,14 @@ fn latency(svg: &mut Svg, axis: &Time, slices: &[Slice], rolls_ns: &[u64]) {
     svg.line("a", (LEFT, panel.bottom), (RIGHT, panel.bottom));
 }
 
-fn bars_of_syncs(svg: &mut Svg, axis: &Time, syncs: &[u64]) {
+fn bars_of_syncs(svg: &mut Svg, axis: &Time, syncs: &[u64], slice_ns: u64) {
     let most = syncs.iter().copied().max().unwrap_or(0).max(1);
     bars_over_time(svg, "sync", axis, SYNCS, syncs.iter().map(|count| float(*count) / float(most)));
     svg.line("a", (LEFT, SYNCS.bottom), (RIGHT, SYNCS.bottom));
-    svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.bottom - 14.0), "syncs");
+    svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 8.0), "syncs a");
+    svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 21.0), "second, to");
+    let highest = short_number(float(per_second(most, slice_ns)));
+    svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 34.0), &highest);
 }
 
 fn bars_over_time(
@@ -193,7 +196,8 @@ fn throughput(svg: &mut Svg, axis: &Time, slices: &[Slice]) {
 
 fn histogram(svg: &mut Svg, rows: &[Row]) {
     let panel = HISTOGRAM;
-    let heading = "latencies of the whole run; heights grow with the logarithm of the count";
+    let heading =
+        "latencies of the whole run, each bar up to its label; heights grow with the logarithm";
     svg.text("s", Anchor::Start, (LEFT, panel.top - 18.0), heading);
     let most = rows.iter().map(|row| row.count).max().unwrap_or(1).max(1);
     let height = float(most).log10() + 0.5;

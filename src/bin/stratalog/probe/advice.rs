@@ -77,8 +77,17 @@ pub(super) fn advise(findings: &Findings) -> Vec<Advice> {
     sectors(findings, &mut add);
     expectations(findings, &mut add);
     settings(findings, &mut add);
-    advice.sort_by_key(|advice| std::cmp::Reverse(advice.level));
+    if verdict(&advice) == Level::Unfit {
+        // No option mends that.
+        advice.retain(|one| one.level > Level::Hint);
+    }
+    advice.sort_by_key(|one| std::cmp::Reverse(one.level));
     advice
+}
+
+/// File systems that write every block to a new place: the log does not fill its files there.
+fn writes_anew(findings: &Findings) -> bool {
+    ["btrfs", "zfs", "bcachefs", "nilfs2"].contains(&findings.place.file_system())
 }
 
 /// The worst of all.
@@ -224,9 +233,10 @@ fn preallocation(findings: &Findings, add: &mut Add<'_>) {
             hint("There is no preallocation to be had: the log fills segments with zeros instead."),
         ),
     }
-    if ["btrfs", "zfs", "bcachefs", "nilfs2"].contains(&findings.place.file_system()) {
-        let text = "This file system writes every block to a new place, so a segment's space is \
-                    not quite its own: leave some of the disk free.";
+    if writes_anew(findings) {
+        let text = "This file system writes every block to a new place, so the log does not fill \
+                    its segments with zeros, and a segment's space is not quite its own: leave \
+                    some of the disk free.";
         add(Level::Hint, "preallocation", hint(text));
     }
 }
@@ -265,6 +275,13 @@ fn expectations(findings: &Findings, add: &mut Add<'_>) {
         _ => text += ": more threads, append_batch or on_durable reach more.",
     }
     add(Level::Hint, "throughput", text);
+    zero_filling(findings, add);
+}
+
+fn zero_filling(findings: &Findings, add: &mut Add<'_>) {
+    if writes_anew(findings) {
+        return;
+    }
     let ratio = |ns: Option<u64>| {
         let tenths = ns?.saturating_mul(10) / findings.sync_p50_ns.max(1);
         (tenths >= 12).then(|| format!("{}.{} times as long", tenths / 10, tenths % 10))
@@ -290,25 +307,28 @@ fn settings(findings: &Findings, add: &mut Add<'_>) {
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
     };
     let free = findings.place.space.map_or(u64::MAX, |space| space.free_bytes);
+    let fills = !writes_anew(findings);
     let mut segment = SEGMENT_BYTES;
     while segment > MIN_SEGMENT_BYTES
-        && (segment > free / SEGMENTS || filled(segment) > LONGEST_PREPARATION)
+        && (segment > free / SEGMENTS || (fills && filled(segment) > LONGEST_PREPARATION))
     {
         segment /= 2;
     }
     let takes = time(filled(segment));
     let sustained = per_second(FILE_BYTES, u64::try_from(findings.fill.as_nanos()).unwrap_or(1));
-    let change = if segment == SEGMENT_BYTES {
-        format!("Leave segment_bytes at {}: preparing one", size(segment))
+    let mut text = if segment == SEGMENT_BYTES {
+        format!("Leave segment_bytes at {}", size(segment))
     } else {
-        format!("Set segment_bytes({segment}), which is {}: preparing one", size(segment))
+        format!("Set segment_bytes({segment}), which is {}", size(segment))
     };
-    let text = format!(
-        "{change} takes about {takes}. Who appends more than {} a second for long waits for \
-         segments.",
-        size(sustained)
-    );
-    add(Level::Hint, "segment_bytes", text);
+    if fills {
+        text += &format!(
+            ": preparing one takes about {takes}. Who appends more than {} a second for long waits \
+             for segments, unless dropped ones can be used again",
+            size(sustained)
+        );
+    }
+    add(Level::Hint, "segment_bytes", text + ".");
     let quarter = nanoseconds(findings.sync_p50_ns / 4);
     let text = format!(
         "Leave commit_delay unset: a sync that follows a shared one then waits for others up to a \

@@ -98,8 +98,8 @@ impl Report {
             row(trial.way.name, trial, trial.way.note, output)?;
         }
         if cfg!(target_os = "linux") {
-            let why = "not measured: it only starts writing, it makes nothing durable";
-            output.line(format_args!("  {:<20}  {why}", "sync_file_range"))?;
+            let why = "not measured: it starts writing, but makes nothing durable";
+            paragraph("  sync_file_range", INDENT, why, output)?;
         }
         heading("4 KiB and a sync, by kind of file", output)?;
         for (kind, name) in [

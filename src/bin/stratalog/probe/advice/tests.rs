@@ -72,7 +72,8 @@ fn a_good_disk_gets_no_objection_and_learns_what_to_expect() {
     );
     let segment = text(&findings, "segment_bytes");
     let expected = "Leave segment_bytes at 64.0 MiB: preparing one takes about 160.0 ms. Who appends \
-                    more than 400.0 MiB a second for long waits for segments.";
+                    more than 400.0 MiB a second for long waits for segments, unless dropped ones \
+                    can be used again.";
     assert_eq!(segment, expected);
 }
 
@@ -147,6 +148,21 @@ fn what_is_not_known_is_not_talked_of() {
     };
     let about: Vec<&str> = advise(&findings).iter().map(|one| one.about).collect();
     assert_eq!(about, ["preallocation", "throughput", "segment_bytes", "commit_delay"]);
+}
+
+#[test]
+fn where_blocks_are_written_anew_nothing_is_said_of_zeros_that_are_not_written() {
+    let findings = on("btrfs", &[]);
+    assert_eq!(objections(&findings), []);
+    assert_eq!(text(&findings, "segment_bytes"), "Leave segment_bytes at 64.0 MiB.");
+    assert!(text(&findings, "preallocation").contains("every block to a new place"));
+    assert!(advise(&findings).iter().all(|one| one.about != "zero_filling"));
+}
+
+#[test]
+fn where_no_log_should_be_no_options_are_given() {
+    let advice = advise(&on("tmpfs", &[]));
+    assert!(advice.iter().all(|one| one.level > Level::Hint), "{advice:?}");
 }
 
 #[test]
