@@ -107,4 +107,4 @@ pub use options::{AtLimit, Options, RecoveryPolicy};
 #[cfg(not(stratalog_loom))]
 pub use read::{Iter, ReadOptions, Record, Snapshot, SnapshotSegment};
 #[cfg(not(stratalog_loom))]
-pub use recover::{CutReport, Damage, Recovery};
+pub use recover::{CutReport, Damage, Preview, Recovery};

@@ -24,6 +24,7 @@ use crate::format::{
 };
 use crate::lsn::Lsn;
 use crate::segment::segment::Segment;
+use crate::segment::set::SegmentSet;
 use crate::storage::{Access, FileStorage, LockKind, Storage, StorageLock};
 
 /// How far archiving, restoring or salvaging has come.
@@ -136,8 +137,8 @@ impl Log {
         let sealed = |it: &&Arc<Segment>| it.is_sealed() && it.end <= durable;
         let segments: Vec<_> = set.segments.iter().take_while(sealed).cloned().collect();
         drop(set);
-        let archiving = Archiving { log: self, _lock: prepare(archive)?, archive };
-        archiving.run(segments, &mut progress)
+        let now = || Ok(disk.segments.load());
+        archive_segments((&*disk.storage, &now), segments, archive, &mut progress)
     }
 }
 
@@ -178,8 +179,19 @@ fn prepare(archive: &dyn Storage) -> Result<Box<dyn StorageLock>> {
     Ok(lock)
 }
 
+/// Archives segments that are sealed and durable; `now` tells what the log consists of at the moment.
+pub(super) fn archive_segments(
+    (storage, now): (&dyn Storage, &dyn Fn() -> Result<Arc<SegmentSet>>),
+    segments: Vec<Arc<Segment>>,
+    archive: &dyn Storage,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<ArchiveReport> {
+    Archiving { storage, now, _lock: prepare(archive)?, archive }.run(segments, progress)
+}
+
 struct Archiving<'a> {
-    log: &'a Log,
+    storage: &'a dyn Storage,
+    now: &'a dyn Fn() -> Result<Arc<SegmentSet>>,
     archive: &'a dyn Storage,
     _lock: Box<dyn StorageLock>,
 }
@@ -199,7 +211,11 @@ impl Archiving<'_> {
         segments: Vec<Arc<Segment>>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<ArchiveReport> {
-        let start = segments.first().map_or(self.log.head(), |first| Lsn::new(first.start()));
+        let start = match segments.first() {
+            Some(first) => first.start(),
+            None => (self.now)()?.head,
+        };
+        let start = Lsn::new(start);
         let mut report = ArchiveReport { start, end: start, ..ArchiveReport::default() };
         let count = segments.len();
         // Names that are there already may not be durable: an earlier run may have been killed.
@@ -232,15 +248,14 @@ impl Archiving<'_> {
     }
 
     fn segment(&self, segment: &Segment) -> Result<Outcome> {
-        let storage = &*self.log.appender().disk.storage;
-        let path = storage.path(&segment.name());
-        let file = segment.reader(storage)?;
+        let path = self.storage.path(&segment.name());
+        let file = segment.reader(self.storage)?;
         let outline = match Outline::read(&*file, &path) {
             // Its trailer may be about to be written anew.
-            Err(_) if self.was_cut(segment) => return Ok(Outcome::Cut),
+            Err(_) if self.was_cut(segment)? => return Ok(Outcome::Cut),
             outline => outline?,
         };
-        if self.was_cut(segment) {
+        if self.was_cut(segment)? {
             return Ok(Outcome::Cut);
         }
         let is_other = outline.trailer.end != segment.end;
@@ -265,7 +280,7 @@ impl Archiving<'_> {
         let image = SegmentImage::read(&*file, &path, outline)?;
         let temporary = format!("{name}{TEMPORARY_SUFFIX}");
         image.write(self.archive, &temporary)?;
-        if self.was_cut(segment) {
+        if self.was_cut(segment)? {
             self.archive
                 .remove(&temporary)
                 .map_err(|source| Error::io(Op::Remove, self.archive.path(&temporary), source))?;
@@ -279,12 +294,12 @@ impl Archiving<'_> {
 
     /// Whether the log was cut in a segment or below it since it was pinned. One that was dropped from
     /// the other side is as good as ever.
-    fn was_cut(&self, segment: &Segment) -> bool {
-        let set = self.log.appender().disk.segments.load();
-        match set.at_base(segment.base) {
+    fn was_cut(&self, segment: &Segment) -> Result<bool> {
+        let set = (self.now)()?;
+        Ok(match set.at_base(segment.base) {
             Some(current) => current.end != segment.end,
             None => set.head < segment.end,
-        }
+        })
     }
 
     /// Whether the archive has the segment already: the same header, link and trailer, which holds the

@@ -19,6 +19,7 @@ mod maintenance;
 mod making;
 mod on_seal;
 mod open;
+mod preview;
 mod reader;
 mod restore;
 mod salvage;

@@ -2,9 +2,10 @@
 //!
 //! Invariant: nothing in the directory changes through it, and no byte that it hands out changes.
 //!
-//! [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the
+//! [`archive`] copies sealed segments; [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the
 //! log grows.
 
+mod archive;
 mod follower;
 mod shown;
 
@@ -241,7 +242,7 @@ impl LogReader {
 }
 
 /// Refuses what is no log at all.
-fn find_log(storage: &ReadOnly) -> Result<()> {
+pub(super) fn find_log(storage: &ReadOnly) -> Result<()> {
     let path = || storage.path("");
     let not_a_log = |found| Err(Error::NotALog { path: path(), found });
     let names = match storage.names() {

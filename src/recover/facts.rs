@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::error::{Corruption, Error};
 use crate::format::{BLOCK_BYTES, Defect, Link, LogId, frames_end, frames_start, segment_name};
 use crate::lsn::Lsn;
-use crate::recover::report::Damage;
+use crate::recover::report::{CutReport, Damage};
 use crate::storage::Storage;
 
 /// The names of a directory by what they are, each kind ascending.
@@ -145,6 +145,20 @@ pub(super) struct Stop {
     pub(super) evidence: bool,
     /// How many bytes there are from `at` to the last one that is not zero, in that segment.
     pub(super) left: u64,
+}
+
+impl CutReport {
+    /// What is cut off where the chain stops.
+    pub(super) fn of(storage: &dyn Storage, files: &[SegmentFile], chain: &Chain) -> Option<Self> {
+        let stop = chain.stop.as_ref()?;
+        let file = files.get(stop.file)?;
+        Some(Self {
+            lsn: Lsn::new(chain.end().unwrap_or(stop.at)),
+            path: path_of(storage, file),
+            bytes: stop.left,
+            reason: stop.reason,
+        })
+    }
 }
 
 /// Something that should be there and is not.

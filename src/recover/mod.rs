@@ -10,7 +10,7 @@
 //! brings it there. [`report`] is what the caller learns of it.
 //!
 //! A reader beside the writer needs the first half of it: [`view`] is what it sees, and [`advance`]
-//! how that grows.
+//! how that grows; so does who asks only what would be done: [`preview`].
 
 mod advance;
 mod bytes;
@@ -22,6 +22,7 @@ mod findings;
 mod order;
 mod persist;
 mod plan;
+mod preview;
 mod proof;
 mod repair;
 pub(crate) mod report;
@@ -45,6 +46,7 @@ use crate::storage::Storage;
 
 pub(crate) use advance::Advance;
 pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
+pub use preview::Preview;
 pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
 pub(crate) use salvage::{Salvageable, Stretch};

@@ -22,7 +22,7 @@ use crate::lsn::Lsn;
 use crate::options::Options;
 use crate::recover::Recovered;
 use crate::recover::bytes::Bytes;
-use crate::recover::facts::{Chain, Piece, SegmentFile, path_of};
+use crate::recover::facts::{Chain, Piece, SegmentFile};
 use crate::recover::persist::{open, persist, seal};
 use crate::recover::plan::Plan;
 use crate::recover::report::{CutReport, Recovery};
@@ -67,7 +67,7 @@ impl<'a, 'b> Repair<'a, 'b> {
             ..Recovery::default()
         };
         let mut repair = Self { bytes, files, chain, report, last_checksum: 0 };
-        repair.report.cut = if cut { repair.cut_report() } else { None };
+        repair.report.cut = if cut { CutReport::of(storage, files, chain) } else { None };
 
         repair.report.removed = remove(storage, &survey.names.leftovers)?;
         let file = Arc::clone(&control.file);
@@ -87,17 +87,6 @@ impl<'a, 'b> Repair<'a, 'b> {
 
     fn file(&self, piece: &Piece) -> Option<&'a SegmentFile> {
         self.files.get(piece.file)
-    }
-
-    fn cut_report(&self) -> Option<CutReport> {
-        let stop = self.chain.stop.as_ref()?;
-        let file = self.files.get(stop.file)?;
-        Some(CutReport {
-            lsn: Lsn::new(self.chain.end().unwrap_or(stop.at)),
-            path: path_of(self.bytes.storage, file),
-            bytes: stop.left,
-            reason: stop.reason,
-        })
     }
 
     fn persist(&mut self) -> Result<()> {

@@ -3,4 +3,6 @@
 //! Invariant: each test runs the binary that this build made.
 
 mod get;
+mod golden;
+mod snapshots;
 mod tool;

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use stratalog::Error;
 
+use crate::output::one_line;
+
 /// How a command ended that did what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -48,6 +50,11 @@ impl Failure {
         Self::io("write", Path::new("standard output"), source)
     }
 
+    /// Whether a file is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     fn is_damage(&self) -> bool {
         matches!(self, Self::Log(Error::Corrupt { .. } | Error::MissingSegment { .. }))
     }
@@ -68,7 +75,7 @@ impl fmt::Display for Failure {
                 None => write!(f, "{error}"),
             },
             Self::Io { what, path, source } => {
-                write!(f, "failed to {what} {}: {source}", path.display())
+                write!(f, "failed to {what} {}: {source}", one_line(path))
             }
             Self::ClosedPipe => f.write_str("standard output was closed"),
         }

@@ -7,16 +7,28 @@
 //! has its arguments, whose comments are its help, and `run`. Here they are told apart.
 
 mod bench;
+mod check;
 mod completions;
+mod control;
+mod damage;
+mod directory;
+mod dump;
+mod dump_frames;
 mod failure;
+mod frames;
 mod get;
+mod info;
 mod interrupt;
 mod latencies;
 mod output;
 mod payload;
+mod picture;
 mod probe;
+mod progress;
 mod quantity;
 mod scratch;
+mod tail;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -30,7 +42,8 @@ Exit codes: 0 fine, 1 damage found, 2 usage or I/O.
 
 Addresses (LSN) are what appending returned; `stratalog info DIR` shows the
 first and the last. Only append, import, archive, restore, salvage and truncate
-write anything. NO_COLOR=1 and pipes have no colour.";
+write anything to a log; bench and probe write into a folder of their own, which
+they remove. NO_COLOR=1 and pipes have no colour.";
 
 /// Looks into write-ahead logs, verifies, follows, copies and mends them.
 #[derive(Parser)]
@@ -45,7 +58,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Info(info::Info),
+    Verify(verify::Verify),
+    Dump(dump::Dump),
     Get(get::Get),
+    Tail(tail::Tail),
     Bench(bench::Bench),
     Probe(probe::Probe),
     Completions(completions::Completions),
@@ -59,6 +76,10 @@ fn parser() -> clap::Command {
 
 fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
+        Command::Info(info) => info::run(info, output),
+        Command::Verify(verify) => verify::run(verify, output),
+        Command::Dump(dump) => dump::run(dump, output),
+        Command::Tail(tail) => tail::run(tail, output),
         Command::Get(get) => get::run(get, output),
         Command::Bench(bench) => bench::run(bench, output),
         Command::Probe(probe) => probe::run(probe, output),

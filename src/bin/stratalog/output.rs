@@ -6,6 +6,7 @@
 use std::env;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -136,6 +137,17 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
+/// A path without control characters, which could end the line or confuse a terminal.
+pub(crate) fn one_line(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let shown = |character: char| {
+        let escaped = character.is_control().then(|| character.escape_default());
+        let plain = escaped.is_none().then_some(character);
+        escaped.into_iter().flatten().chain(plain)
+    };
+    text.chars().flat_map(shown).collect()
+}
+
 /// `1 record`, `2 records`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
@@ -163,6 +175,11 @@ mod tests {
     fn a_time_has_the_unit_that_suits_it() {
         let texts = [999, 1_300, 45_000_000, 61_250_000_000].map(Duration::from_nanos).map(time);
         assert_eq!(texts, ["999 ns", "1.3 us", "45.0 ms", "61.2 s"]);
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        assert_eq!(one_line(Path::new("a\nb\u{1b}c")), "a\\nb\\u{1b}c");
     }
 
     #[test]

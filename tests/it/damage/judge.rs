@@ -83,9 +83,18 @@ pub(super) fn judge(sample: &Sample, image: &Image, what: &dyn Fn() -> String) -
 impl Damaged<'_> {
     fn open(&self, policy: RecoveryPolicy) -> Result<Opened, String> {
         let disk = MemoryStorage::from_image(self.image.clone());
+        let preview = tiny().recovery(policy).preview_with(disk.clone());
         let log = match tiny().recovery(policy).open_with(disk.clone()) {
-            Ok(log) => log,
+            Ok(log) => {
+                let told = preview.as_ref().is_ok_and(|it| it.recovery == *log.recovery());
+                let expected = log.recovery();
+                ensure(told, || format!("{preview:?} was previewed, but it is {expected:?}"))?;
+                log
+            }
             Err(error) => {
+                let told = preview.map_or_else(Some, |preview| preview.refusal);
+                let same = told.as_ref().map(ToString::to_string) == Some(error.to_string());
+                ensure(same, || format!("{told:?} was previewed, but it is {error:?}"))?;
                 let outcome = self.refused(&error, policy)?;
                 let same = without_locks(disk.image()) == without_locks(self.image.clone());
                 ensure(same, || format!("refused with {error}, but changed the disk"))?;

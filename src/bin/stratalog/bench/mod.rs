@@ -16,13 +16,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use stratalog::{AtLimit, Options};
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::latencies::{nanoseconds, per_second};
 use crate::output::{Output, grouped, size};
+use crate::progress::Bar;
 use crate::quantity;
 use crate::scratch::Scratch;
 use measure::{Glance, measure};
@@ -110,12 +110,12 @@ pub(crate) fn run(arguments: &Bench, output: &mut Output) -> Result<Outcome, Fai
     // Twice as much is never reached, unless the disk is too slow to let old segments go.
     options.max_log_bytes(plan.keep_bytes.saturating_mul(2)).at_limit(AtLimit::DropOldest);
     let log = options.open(scratch.path().join("wal"))?;
-    let progress = Progress::new(&plan, output.shows_progress());
+    let progress = Progress::new(&plan, output);
     let taken = measure(&log, &plan, |seen| {
         progress.show(seen);
         !interrupt::is_requested()
     });
-    progress.end();
+    progress.bar.finish();
     let taken = taken?;
     log.close()?;
     scratch.remove()?;
@@ -134,41 +134,32 @@ fn check_folder_of(picture: &Path) -> Result<(), Failure> {
     fs::read_dir(folder).map(drop).map_err(|error| Failure::io("write into", folder, error))
 }
 
-/// A bar on a terminal, or nothing.
+/// What is shown of a run on a terminal.
 struct Progress {
-    bar: ProgressBar,
+    bar: Bar,
     framed_bytes: u64,
     records: u64,
 }
 
 impl Progress {
-    fn new(plan: &Plan, is_shown: bool) -> Self {
-        let bar = if is_shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_length(milliseconds(plan.time));
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}") {
-            bar.set_style(style.progress_chars("#>-"));
-        }
+    fn new(plan: &Plan, output: &Output) -> Self {
+        let bar = Bar::steps(output, milliseconds(plan.time));
         Self { bar, framed_bytes: plan.framed_bytes(), records: plan.mode.records() as u64 }
     }
 
     fn show(&self, seen: Glance) {
-        if self.bar.is_hidden() {
-            return;
-        }
-        let elapsed_ns = nanoseconds(seen.elapsed).max(1);
-        let records = seen.grown_bytes / self.framed_bytes * self.records;
+        let elapsed_ns = nanoseconds(seen.elapsed);
         let rate = |number| per_second(number, elapsed_ns);
-        self.bar.set_position(milliseconds(seen.elapsed));
-        self.bar.set_message(format!(
-            "{} records/s, {}/s, {} syncs/s",
-            grouped(rate(records)),
-            size(rate(seen.grown_bytes)),
-            grouped(rate(seen.syncs))
-        ));
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
+        self.bar.at(milliseconds(seen.elapsed), || {
+            // As many as would make the log grow like that.
+            let records = seen.grown_bytes / self.framed_bytes * self.records;
+            format!(
+                "{} records/s, {}/s, {} syncs/s",
+                grouped(rate(records)),
+                size(rate(seen.grown_bytes)),
+                grouped(rate(seen.syncs))
+            )
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use super::plan::{Mode, Plan};
 use super::series::Slice;
 use crate::failure::Failure;
 use crate::latencies::{nanoseconds, per_second};
-use crate::output::{Output, Paint, counted, grouped, size, time};
+use crate::output::{Output, Paint, counted, grouped, one_line, size, time};
 
 /// The parts of all latencies at which one is told.
 const QUANTILES: [(&str, &str, f64); 4] = [
@@ -59,7 +59,7 @@ impl Report {
     pub(super) fn heading(&self, output: &mut Output) -> Result<(), Failure> {
         let title = output.paint(Paint::Bold, self.title());
         output.line(format_args!("{title}, {}", text_ns(nanoseconds(self.plan.time))))?;
-        output.line(format_args!("in {}, which is removed afterwards", self.place.display()))
+        output.line(format_args!("in {}, which is removed afterwards", one_line(&self.place)))
     }
 
     pub(super) fn end(&self, taken: &Taken, output: &mut Output) -> Result<(), Failure> {

@@ -14,11 +14,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::output::Output;
+use crate::progress::Bar;
 use crate::quantity;
 use crate::scratch::Scratch;
 use checks::Checks;
@@ -50,21 +49,16 @@ pub(crate) fn run(arguments: &Probe, output: &mut Output) -> Result<Outcome, Fai
     fs::read_dir(dir).map_err(|error| Failure::io("read", dir, error))?;
     let place = Place::of(dir);
     let scratch = Scratch::new(dir, "probe")?;
-    let bar = if output.shows_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}") {
-        bar.set_style(style.progress_chars("#>-"));
-    }
-    bar.set_message("making files");
+    let bar = Bar::steps(output, 1000);
+    bar.at(0, || "making files".to_owned());
     let mut trials = Trials::prepare(scratch.path(), &SIZES)?;
-    bar.set_message("measuring");
     trials.run(arguments.seconds, |done, of| {
-        bar.set_length(u64::from(of));
-        bar.set_position(u64::from(done));
+        bar.at(u64::from(done) * 1000 / u64::from(of), || "measuring".to_owned());
         !interrupt::is_requested()
     })?;
-    bar.set_message("trying a log");
+    bar.at(1000, || "trying a log".to_owned());
     let checks = Checks::make(scratch.path());
-    bar.finish_and_clear();
+    bar.finish();
     scratch.remove()?;
     let interrupted = interrupt::is_requested();
     Report { place, trials, checks, interrupted }.tell(output)?;

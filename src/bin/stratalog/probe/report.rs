@@ -12,7 +12,7 @@ use super::place::Place;
 use super::trial::{FILE_BYTES, Kind, PAGE_BYTES, Preallocation, Trial, Trials};
 use crate::failure::Failure;
 use crate::latencies::{nanoseconds, per_second};
-use crate::output::{COLUMNS, Output, Paint, grouped, size, time};
+use crate::output::{COLUMNS, Output, Paint, grouped, one_line, size, time};
 
 /// Everything that was found.
 pub(super) struct Report {
@@ -248,7 +248,7 @@ fn level_name(level: Level) -> &'static str {
 }
 
 fn place(place: &Place, output: &mut Output) -> Result<(), Failure> {
-    let title = format!("probe of {}", place.path.display());
+    let title = format!("probe of {}", one_line(&place.path));
     output.line(output.paint(Paint::Bold, title))?;
     if let Some(mount) = &place.mount {
         let text = format!("{} on {}, at {}", mount.file_system, mount.source, mount.point);

@@ -1,0 +1,54 @@
+//! [`Bar`]: how far a long command has come, with rate and time left.
+//!
+//! Invariant: it is drawn on standard error, and only where that is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output::Output;
+
+/// A bar that counts bytes.
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// A bar that is full at so many bytes.
+    pub(crate) fn bytes(output: &Output, total: u64) -> Self {
+        Self::new(
+            output,
+            total,
+            "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
+        )
+    }
+
+    /// A bar that is full at so many steps, with a message beside it.
+    pub(crate) fn steps(output: &Output, total: u64) -> Self {
+        Self::new(output, total, "[{bar:30}] {msg}")
+    }
+
+    /// This many steps are done.
+    pub(crate) fn at(&self, step: u64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(step);
+            bar.set_message(message());
+        }
+    }
+
+    fn new(output: &Output, total: u64, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template).map(|style| style.progress_chars("#-."));
+        let style = style.ok().filter(|_| output.shows_progress());
+        Self(style.map(|style| ProgressBar::new(total).with_style(style)))
+    }
+
+    /// So many more are done.
+    pub(crate) fn add(&self, count: u64) {
+        if let Some(bar) = &self.0 {
+            bar.inc(count);
+        }
+    }
+
+    /// Removes the bar from the terminal.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
