@@ -2,7 +2,10 @@
 //!
 //! Invariant: each test runs the binary that this build made.
 
+mod bench;
 mod get;
 mod golden;
+mod places;
+mod probe;
 mod snapshots;
 mod tool;

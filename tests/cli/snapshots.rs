@@ -70,7 +70,7 @@ fn dump_of_each_golden_log() {
 fn help_and_version() {
     compare("help", "--help");
     compare("version", "--version");
-    for command in ["info", "verify", "dump", "get", "tail", "completions"] {
+    for command in ["info", "verify", "dump", "get", "tail", "bench", "probe", "completions"] {
         compare(&format!("help-{command}"), &format!("{command} --help"));
     }
 }

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stratalog::{AtLimit, Options};
+use stratalog::Options;
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -65,7 +65,7 @@ pub(crate) struct Bench {
     /// The size of a segment file
     #[arg(long, default_value = "64MiB", value_name = "BYTES", value_parser = quantity::bytes)]
     segment: u64,
-    /// How large the log becomes before its oldest segments go
+    /// How large the log becomes, about, before its oldest segments go
     #[arg(long, default_value = "512MiB", value_name = "BYTES", value_parser = quantity::bytes)]
     keep: u64,
     /// Draw a picture of the run into this file
@@ -107,8 +107,6 @@ pub(crate) fn run(arguments: &Bench, output: &mut Output) -> Result<Outcome, Fai
     }
     let mut options = Options::new();
     options.segment_bytes(plan.segment_bytes);
-    // Twice as much is never reached, unless the disk is too slow to let old segments go.
-    options.max_log_bytes(plan.keep_bytes.saturating_mul(2)).at_limit(AtLimit::DropOldest);
     let log = options.open(scratch.path().join("wal"))?;
     let progress = Progress::new(&plan, output);
     let taken = measure(&log, &plan, |seen| {

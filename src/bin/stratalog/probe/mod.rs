@@ -52,9 +52,8 @@ pub(crate) fn run(arguments: &Probe, output: &mut Output) -> Result<Outcome, Fai
     let bar = Bar::steps(output, 1000);
     bar.at(0, || "making files".to_owned());
     let mut trials = Trials::prepare(scratch.path(), &SIZES)?;
-    trials.run(arguments.seconds, |done, of| {
+    trials.run(arguments.seconds, &interrupt::is_requested, &|done, of| {
         bar.at(u64::from(done) * 1000 / u64::from(of), || "measuring".to_owned());
-        !interrupt::is_requested()
     })?;
     bar.at(1000, || "trying a log".to_owned());
     let checks = Checks::make(scratch.path());

@@ -16,9 +16,10 @@ use crate::latencies::{Latencies, nanoseconds};
 pub(super) const FILE_BYTES: u64 = 8 << 20;
 /// What most trials write, in bytes.
 pub(super) const PAGE_BYTES: usize = 4096;
-/// No trial is measured more often: so often a page has room in a file.
-const MOST_SAMPLES: u64 = 2000;
 const ROUNDS: u32 = 10;
+/// No turn has more writes. In all turns together a page has room in its file each time.
+const SAMPLES_OF_TURN: u64 = 200;
+const _: () = assert!(ROUNDS as u64 * SAMPLES_OF_TURN * PAGE_BYTES as u64 <= FILE_BYTES);
 /// The alignment of memory for writes past the page cache.
 const ALIGNMENT: usize = 4096;
 
@@ -99,22 +100,24 @@ impl Trials {
         Ok(Self { trials, fill: filled, preallocation, folder: folder.to_path_buf() })
     }
 
-    /// Measures for about `time`, in rounds. Ends early when `goes_on` says no; each trial that works
-    /// is measured once at least.
+    /// Measures for about `time`, in rounds. Ends early when `is_over` says so; each trial that works
+    /// is measured once at least. `show` hears how many turns are done, and of how many.
     pub(super) fn run(
         &mut self,
         time: Duration,
-        mut goes_on: impl FnMut(u32, u32) -> bool,
+        is_over: &dyn Fn() -> bool,
+        show: &dyn Fn(u32, u32),
     ) -> Result<(), Failure> {
         let count = u32::try_from(self.trials.len()).unwrap_or(u32::MAX).max(1);
         let turn = time / ROUNDS / count;
         for round in 0..ROUNDS {
             for (number, trial) in (0..count).zip(&mut self.trials) {
-                if !goes_on(round * count + number, ROUNDS * count) && round > 0 {
+                if round > 0 && is_over() {
                     return Ok(());
                 }
+                show(round * count + number, ROUNDS * count);
                 let failed = |error| Failure::io("write into", &self.folder, error);
-                trial.take_turn(turn).map_err(failed)?;
+                trial.take_turn(turn, is_over).map_err(failed)?;
             }
         }
         Ok(())
@@ -133,11 +136,12 @@ impl Trial {
 
     /// Writes until the turn is over, at least once. An error that only says that the disk does not
     /// offer this ends the trial, not the command.
-    fn take_turn(&mut self, turn: Duration) -> io::Result<()> {
+    fn take_turn(&mut self, turn: Duration, is_over: &dyn Fn() -> bool) -> io::Result<()> {
         let (Some(file), Ok(latencies)) = (&self.file, &mut self.result) else { return Ok(()) };
+        let most = latencies.count() + SAMPLES_OF_TURN;
         let start = Instant::now();
         let mut before = Duration::ZERO;
-        while latencies.count() < MOST_SAMPLES {
+        while latencies.count() < most {
             match self.way.write(file, self.buffer.bytes(), self.offset) {
                 Ok(()) => {}
                 Err(error) if latencies.count() == 0 && is_not_offered(&error) => {
@@ -153,7 +157,7 @@ impl Trial {
             if self.offset + self.bytes as u64 > FILE_BYTES {
                 self.offset = 0;
             }
-            if after >= turn {
+            if after >= turn || is_over() {
                 break;
             }
         }
@@ -227,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut trials = Trials::prepare(dir.path(), &[512, 4096, 65536]).expect("prepared");
         // It is told to end at once, and does after the first round.
-        trials.run(Duration::ZERO, |_, _| false).expect("run");
+        trials.run(Duration::from_secs(1000), &|| true, &|_, _| ()).expect("run");
         assert!(trials.fill > Duration::ZERO);
         for trial in &trials.trials {
             let count = trial.result.as_ref().map_or(1, Latencies::count);
