@@ -55,7 +55,7 @@ pub(crate) fn masked(text: &str) -> String {
         for word in line.split_whitespace() {
             let after_number = words.last().is_some_and(|last| last == "N" || last == "(N");
             let bare = word.trim_end_matches([',', '.', ')', ':']);
-            let rest = &word[bare.len()..];
+            let rest = word.strip_prefix(bare).unwrap_or_default();
             let open = if bare.starts_with('(') { "(" } else { "" };
             if after_number && UNITS.contains(&bare) {
                 words.last_mut().expect("a number").push_str(rest);
@@ -66,7 +66,7 @@ pub(crate) fn masked(text: &str) -> String {
             }
         }
         let indent = if line.starts_with("  ") { "  " } else { "" };
-        masked += &format!("{indent}{}\n", words.join(" "));
+        masked.extend([indent, &words.join(" "), "\n"]);
     }
     masked
 }

@@ -160,8 +160,8 @@ impl Worker {
     /// Appends until the end. `_done` goes with the thread, which tells that it has ended.
     fn run(mut self, signals: &Signals, _done: Sender<()>) -> stratalog::Result<Series> {
         let result = match self.mode {
-            Mode::Committed => self.each(signals, |log, payload| log.append(payload)),
-            Mode::Durable => self.each(signals, |log, payload| log.append_durable(payload)),
+            Mode::Committed => self.each(signals, Log::append),
+            Mode::Durable => self.each(signals, Log::append_durable),
             Mode::Batch { records, durable } => self.batches(signals, records, durable),
             Mode::Buffered => self.buffered(signals),
         };

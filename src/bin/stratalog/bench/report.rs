@@ -104,14 +104,11 @@ impl Report {
     fn latencies(&self, whole: &Slice, taken: &Taken, output: &mut Output) -> Result<(), Failure> {
         let of = if self.plan.mode.records() == 1 { "an append" } else { "a batch" };
         output.line(output.paint(Paint::Bold, format!("Latency of {of}")))?;
-        let mut heading = String::from("  ");
-        let mut values = String::from("  ");
-        for (name, _, quantile) in QUANTILES {
-            heading += &format!("{name:>12}");
-            values += &format!("{:>12}", text_ns(whole.latencies.quantile_ns(quantile)));
-        }
-        output.line(format_args!("{heading}{:>12}", "max"))?;
-        output.line(format_args!("{values}{:>12}", text_ns(whole.latencies.longest_ns())))?;
+        let heading = QUANTILES.map(|(name, ..)| format!("{name:>12}")).concat();
+        let value = |quantile| format!("{:>12}", text_ns(whole.latencies.quantile_ns(quantile)));
+        let values = QUANTILES.map(|(.., quantile)| value(quantile)).concat();
+        output.line(format_args!("  {heading}{:>12}", "max"))?;
+        output.line(format_args!("  {values}{:>12}", text_ns(whole.latencies.longest_ns())))?;
         output.line("")?;
         output.line("     up to         count    share  (bars grow with the logarithm)")?;
         for line in chart::draw(&whole.latencies) {

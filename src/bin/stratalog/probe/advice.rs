@@ -6,6 +6,7 @@
 //! 2. What should be looked at: it may be fine, but only somebody who knows the machine can say so.
 //! 3. What to set, and what to expect.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::place::Place;
@@ -267,7 +268,8 @@ fn expectations(findings: &Findings, add: &mut Add<'_>) {
     match largest {
         Some((bytes, _)) if *bytes > 512 => {
             let bytes = size(*bytes as u64);
-            text += &format!(
+            let _ = write!(
+                text,
                 ", and {bytes} cost hardly more than 512 B: more threads, append_batch, or \
                  on_durable with many records under way reach far more."
             );
@@ -322,7 +324,8 @@ fn settings(findings: &Findings, add: &mut Add<'_>) {
         format!("Set segment_bytes({segment}), which is {}", size(segment))
     };
     if fills {
-        text += &format!(
+        let _ = write!(
+            text,
             ": preparing one takes about {takes}. Who appends more than {} a second for long waits \
              for segments, unless dropped ones can be used again",
             size(sustained)

@@ -166,6 +166,7 @@ mod system {
     }
 
     /// Makes the names in a directory durable; None where there is no such call.
+    #[expect(clippy::unnecessary_wraps, reason = "the same on all platforms")]
     pub(in crate::probe) fn sync_directory(path: &Path) -> Option<io::Result<()>> {
         Some(File::open(path).and_then(|directory| directory.sync_all()))
     }

@@ -52,7 +52,7 @@ impl Report {
 
     /// What was written in the log's own way: that is the first.
     fn own(&self, kind: Kind) -> impl Iterator<Item = &Trial> {
-        let trials = &self.trials.trials;
+        let trials = &self.trials.all;
         let name = trials.first().map_or("", |trial| trial.way.name);
         trials.iter().filter(move |trial| trial.way.name == name && trial.kind == kind)
     }
@@ -64,12 +64,12 @@ impl Report {
     }
 
     fn ways(&self) -> impl Iterator<Item = &Trial> {
-        let trials = self.trials.trials.iter();
+        let trials = self.trials.all.iter();
         trials.filter(|trial| trial.kind == Kind::ZeroFilled && trial.bytes == PAGE_BYTES)
     }
 
     fn findings(&self) -> Findings {
-        let own = self.trials.trials.first();
+        let own = self.trials.all.first();
         let latencies = own.and_then(|trial| trial.result.as_ref().ok());
         let direct = self.ways().find(|trial| trial.way.is_direct && !trial.way.is_durable);
         let sizes = self.sizes().into_iter();
@@ -193,7 +193,7 @@ impl Report {
                 "free_bytes": space.free_bytes,
                 "block_bytes": space.block_bytes,
             })),
-            "trials": self.trials.trials.iter().map(trial_json).collect::<Vec<_>>(),
+            "trials": self.trials.all.iter().map(trial_json).collect::<Vec<_>>(),
             "zero_fill_bytes_per_second": per_second(FILE_BYTES, nanoseconds(self.trials.fill)),
             "preallocation": {
                 "offered": self.trials.preallocation != Preallocation::None,

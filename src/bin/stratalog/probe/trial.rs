@@ -48,7 +48,7 @@ pub(super) struct Trial {
 
 /// Everything that is measured, on files in one folder.
 pub(super) struct Trials {
-    pub(super) trials: Vec<Trial>,
+    pub(super) all: Vec<Trial>,
     /// How long it took to fill a file with zeros and to sync it.
     pub(super) fill: Duration,
     /// Whether there is a preallocated file, and how much of the disk that takes.
@@ -97,7 +97,7 @@ impl Trials {
                 trials.push(Trial::new(*own, Kind::ZeroFilled, *bytes, &zeros)?);
             }
         }
-        Ok(Self { trials, fill: filled, preallocation, folder: folder.to_path_buf() })
+        Ok(Self { all: trials, fill: filled, preallocation, folder: folder.to_path_buf() })
     }
 
     /// Measures for about `time`, in rounds. Ends early when `is_over` says so; each trial that works
@@ -108,10 +108,10 @@ impl Trials {
         is_over: &dyn Fn() -> bool,
         show: &dyn Fn(u32, u32),
     ) -> Result<(), Failure> {
-        let count = u32::try_from(self.trials.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX).max(1);
         let turn = time / ROUNDS / count;
         for round in 0..ROUNDS {
-            for (number, trial) in (0..count).zip(&mut self.trials) {
+            for (number, trial) in (0..count).zip(&mut self.all) {
                 if round > 0 && is_over() {
                     return Ok(());
                 }
@@ -233,13 +233,13 @@ mod tests {
         // It is told to end at once, and does after the first round.
         trials.run(Duration::from_secs(1000), &|| true, &|_, _| ()).expect("run");
         assert!(trials.fill > Duration::ZERO);
-        for trial in &trials.trials {
+        for trial in &trials.all {
             let count = trial.result.as_ref().map_or(1, Latencies::count);
             assert_eq!(count, 1, "{} {:?} {}", trial.way.name, trial.kind, trial.bytes);
         }
-        let own = trials.trials.first().expect("the log's own way");
+        let own = trials.all.first().expect("the log's own way");
         assert!(own.way.is_durable && own.p50_ns().is_some());
-        let sizes: Vec<usize> = trials.trials.iter().map(|trial| trial.bytes).collect();
+        let sizes: Vec<usize> = trials.all.iter().map(|trial| trial.bytes).collect();
         assert_eq!(sizes.iter().filter(|bytes| **bytes != 4096).count(), 2, "{sizes:?}");
     }
 
