@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 /// A mounted file system, for as long as the value lives.
 pub(crate) struct Mounted {
     at: PathBuf,
@@ -69,6 +71,19 @@ pub(crate) fn masked(text: &str) -> String {
         masked.extend([indent, &words.join(" "), "\n"]);
     }
     masked
+}
+
+/// The names in a JSON value, and in what it holds, that `docs/measuring.md` does not name.
+pub(crate) fn undocumented(value: &Value) -> Vec<String> {
+    let documented = include_str!("../../docs/measuring.md");
+    let inner: Vec<&Value> = match value {
+        Value::Object(object) => object.values().collect(),
+        Value::Array(list) => list.iter().collect(),
+        _ => Vec::new(),
+    };
+    let names = value.as_object().into_iter().flat_map(|object| object.keys());
+    let unnamed = names.filter(|name| !documented.contains(&format!("`{name}`"))).cloned();
+    unnamed.chain(inner.into_iter().flat_map(undocumented)).collect()
 }
 
 #[test]

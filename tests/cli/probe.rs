@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::places::{Mounted, masked, names};
+use crate::places::{Mounted, masked, names, undocumented};
 use crate::tool::{run, small_log};
 
 fn text(path: &Path) -> &str {
@@ -21,6 +21,7 @@ fn every_way_kind_and_size_is_measured() {
     let folder = tempfile::tempdir().expect("a folder");
     let found = json(text(folder.path()));
     assert_eq!(names(folder.path()), 0, "the folder is as it was");
+    assert_eq!(undocumented(&found), Vec::<String>::new());
     let trials = found["trials"].as_array().expect("trials");
     for trial in trials {
         if trial["not_offered"].is_null() {

@@ -95,7 +95,7 @@ pub(super) fn measure(
     let tick = LONGEST_TICK.min(Duration::from_nanos(cut.slice_ns));
     let (mut syncs, mut interrupted) = (before.syncs, false);
     let keeper = Keeper::start(log, plan.keep_bytes);
-    loop {
+    let after = loop {
         let ended = threads_done.recv_timeout(tick) == Err(RecvTimeoutError::Disconnected);
         let (elapsed, stats) = (start.elapsed(), log.stats());
         if let Some(count) = syncs_of_slice.get_mut(cut.slice_of(nanoseconds(elapsed))) {
@@ -103,7 +103,7 @@ pub(super) fn measure(
         }
         syncs = stats.syncs;
         if ended {
-            break;
+            break stats;
         }
         keeper.look_at(stats.bytes);
         let grown_bytes = stats.tail.get() - begun.get();
@@ -112,7 +112,7 @@ pub(super) fn measure(
         if interrupted || keeper.has_failed() {
             let _ = signals.stop.set(());
         }
-    }
+    };
     let mut series = Series::new(cut, plan.segment_bytes, begun.get());
     let mut failed = None;
     for thread in threads {
@@ -124,7 +124,6 @@ pub(super) fn measure(
     }
     let kept = keeper.end();
     failed.map_or(kept, Err)?;
-    let after = log.stats();
     let rest = Instant::now();
     log.sync()?;
     Ok(Taken {
@@ -180,7 +179,7 @@ impl Worker {
     ) -> stratalog::Result<()> {
         let start = *signals.start.wait();
         let mut before = start.elapsed();
-        while before < self.time && signals.stop.get().is_none() {
+        loop {
             let lsn =
                 append(&self.log, next_payload(&self.pool, &mut self.turn, self.payload_bytes))?;
             let after = start.elapsed();
@@ -188,8 +187,10 @@ impl Worker {
             self.series.record(ended_ns, nanoseconds(after.saturating_sub(before)), 1);
             self.series.note_address(lsn.get(), ended_ns);
             before = after;
+            if self.is_over(signals, after) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Whole batches, each of them timed.
@@ -199,7 +200,7 @@ impl Worker {
             .collect();
         let start = *signals.start.wait();
         let mut before = start.elapsed();
-        while before < self.time && signals.stop.get().is_none() {
+        loop {
             let range = self.log.append_batch(&batch)?;
             if durable {
                 // A batch is durable as a whole.
@@ -211,15 +212,17 @@ impl Worker {
             self.series.record(ended_ns, took_ns, count as u64);
             self.series.note_address(range.start.get(), ended_ns);
             before = after;
+            if self.is_over(signals, after) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Buffered records: one is timed by itself, the next fifteen together.
     fn buffered(&mut self, signals: &Signals) -> stratalog::Result<()> {
         let start = *signals.start.wait();
         let mut before = start.elapsed();
-        while before < self.time && signals.stop.get().is_none() {
+        loop {
             let payload = next_payload(&self.pool, &mut self.turn, self.payload_bytes);
             self.log.append_buffered(payload)?;
             let middle = start.elapsed();
@@ -236,8 +239,16 @@ impl Worker {
             self.series.record_untimed(ended_ns, together_ns, TIMED_ONE_OF - 1);
             self.series.note_address(lsn.get(), ended_ns);
             before = after;
+            if self.is_over(signals, after) {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Each thread appends at least once, however late it gets to it.
+    #[inline]
+    fn is_over(&self, signals: &Signals, elapsed: Duration) -> bool {
+        elapsed >= self.time || signals.stop.get().is_some()
     }
 }
 

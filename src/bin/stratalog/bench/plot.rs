@@ -139,7 +139,7 @@ fn bars_of_syncs(svg: &mut Svg, axis: &Time, syncs: &[u64], slice_ns: u64) {
     svg.line("a", (LEFT, SYNCS.bottom), (RIGHT, SYNCS.bottom));
     svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 8.0), "syncs a");
     svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 21.0), "second, to");
-    let highest = short_number(float(per_second(most, slice_ns)));
+    let highest = grouped(per_second(most, slice_ns));
     svg.text("s", Anchor::End, (LEFT - 6.0, SYNCS.top + 34.0), &highest);
 }
 

@@ -55,35 +55,54 @@ fn directory_sync(folder: &Path) -> io::Result<Option<Latencies>> {
     Ok(Some(latencies))
 }
 
+/// What can be locked: a file, or a stand-in whose locks do not work.
+trait Lockable {
+    fn lock_alone(&self) -> Result<(), TryLockError>;
+    fn lock_shared(&self) -> Result<(), TryLockError>;
+}
+
+impl Lockable for File {
+    fn lock_alone(&self) -> Result<(), TryLockError> {
+        self.try_lock()
+    }
+
+    fn lock_shared(&self) -> Result<(), TryLockError> {
+        self.try_lock_shared()
+    }
+}
+
+/// The locks of files in a folder.
+fn locks(folder: &Path) -> Checked {
+    locks_of(|name| {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        options.open(folder.join(name)).map_err(|error| format!("{name}: {error}"))
+    })
+}
+
 /// `LOCK` keeps a second writer out; `READERS` is shared by readers and keeps a writer from writing
 /// over what they have mapped.
-fn locks(folder: &Path) -> Checked {
-    let open = |name: &str| -> Result<File, String> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false);
-        file.open(folder.join(name)).map_err(|error| format!("{name}: {error}"))
-    };
-    let is_taken = |result: Result<(), TryLockError>, what: &str| match result {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(format!("{what}: {error}")),
-    };
-    let expect = |result, expected: bool, what: &str| match is_taken(result, what) {
-        Ok(taken) if taken == expected => Ok(()),
-        Ok(_) => Err(format!("{what}, expected {}", if expected { "yes" } else { "no" })),
-        Err(error) => Err(error),
+fn locks_of<L: Lockable>(open: impl Fn(&str) -> Result<L, String>) -> Checked {
+    let expect = |result: Result<(), TryLockError>, expected: bool, what: &str| {
+        let is_taken = match result {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(error)) => return Err(format!("{what}: {error}")),
+        };
+        let wanted = if expected { "yes" } else { "no" };
+        if is_taken == expected { Ok(()) } else { Err(format!("{what}, expected {wanted}")) }
     };
     let (one, other) = (open("LOCK")?, open("LOCK")?);
-    expect(one.try_lock(), true, "a free lock can be taken")?;
-    expect(other.try_lock(), false, "a lock can be taken twice")?;
+    expect(one.lock_alone(), true, "a free lock can be taken")?;
+    expect(other.lock_alone(), false, "a lock can be taken twice")?;
     drop(one);
-    expect(other.try_lock(), true, "a lock that was given up can be taken")?;
+    expect(other.lock_alone(), true, "a lock that was given up can be taken")?;
     let (one, other, writer) = (open("READERS")?, open("READERS")?, open("READERS")?);
-    expect(one.try_lock_shared(), true, "a reader can lock")?;
-    expect(other.try_lock_shared(), true, "a second reader can lock")?;
-    expect(writer.try_lock(), false, "a writer can lock beside readers")?;
+    expect(one.lock_shared(), true, "a reader can lock")?;
+    expect(other.lock_shared(), true, "a second reader can lock")?;
+    expect(writer.lock_alone(), false, "a writer can lock beside readers")?;
     drop((one, other));
-    expect(writer.try_lock(), true, "a writer can lock when readers are gone")
+    expect(writer.lock_alone(), true, "a writer can lock when readers are gone")
 }
 
 /// A small log: what was appended is read through the map, and is there after opening it again.
@@ -147,6 +166,45 @@ mod tests {
         holder.try_lock().expect("free");
         let told = locks(dir.path()).expect_err("it is held");
         assert_eq!(told, "a free lock can be taken, expected yes");
+    }
+
+    /// Locks that are always given, or, alone, never.
+    struct Given {
+        alone: bool,
+    }
+
+    impl Lockable for Given {
+        fn lock_alone(&self) -> Result<(), TryLockError> {
+            if self.alone {
+                Ok(())
+            } else {
+                Err(TryLockError::Error(io::ErrorKind::Unsupported.into()))
+            }
+        }
+
+        fn lock_shared(&self) -> Result<(), TryLockError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn locks_that_exclude_nobody_or_are_not_offered_are_told() {
+        let given = |alone| locks_of(|_| Ok(Given { alone })).expect_err("they do not work");
+        assert_eq!(given(true), "a lock can be taken twice, expected no");
+        assert!(given(false).starts_with("a free lock can be taken: "), "{}", given(false));
+    }
+
+    #[test]
+    fn a_writer_that_is_not_kept_out_by_readers_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        // Each opening of READERS is another file, so nobody keeps anybody out.
+        let count = std::cell::Cell::new(0);
+        let told = locks_of(|name| {
+            count.set(count.get() + 1);
+            let number = if name == "READERS" { count.get() } else { 0 };
+            File::create(dir.path().join(format!("{name}-{number}"))).map_err(|e| e.to_string())
+        });
+        assert_eq!(told, Err("a writer can lock beside readers, expected no".to_owned()));
     }
 
     #[test]
