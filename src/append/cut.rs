@@ -27,7 +27,7 @@ use crate::protocol::{Failed, Medium, Protocol};
 use crate::segment::seal::{seal, summary_to, trailer_of, write_trailer};
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
-use crate::storage::Access;
+use crate::storage::{Access, StorageFile};
 
 /// What a cut has brought.
 #[derive(Debug)]
@@ -48,11 +48,13 @@ pub(crate) enum Uncut {
     Failed(Error),
 }
 
-/// A segment that is to be cut, the address where, and what its trailer will say.
+/// A segment that is to be cut, the address where, what its trailer will say, and the file that this is
+/// written to: open already, since failing to open it behind the commit point would end the log.
 struct Kept {
     segment: Arc<Segment>,
     end: u64,
     summary: Summary,
+    file: Arc<dyn StorageFile>,
 }
 
 impl Disk {
@@ -84,7 +86,11 @@ impl Disk {
             return Err(Error::NotARecord { lsn: Lsn::new(end) });
         };
         let summary = summary_to(&*self.storage, &segment, end)?;
-        Ok(Kept { segment, end, summary })
+        let opened = segment
+            .file()
+            .map_or_else(|| self.storage.open(&segment.name(), Access::ReadWrite), Ok)
+            .map_err(|error| Error::io(Op::Open, self.storage.path(&segment.name()), error));
+        Ok(Kept { summary, file: opened?, segment, end })
     }
 
     fn carry_out(&self, protocol: &Protocol, kept: &Kept) -> Result<Done> {
@@ -127,7 +133,10 @@ impl Disk {
         self.storage
             .sync_directory()
             .map_err(|error| Error::io(Op::SyncDirectory, self.storage.path(""), error))?;
-        upkeep.last_checksum = self.seal_cut(&cut, &kept.summary, previous)?;
+        // Over its old one, if it had one.
+        let trailer = trailer_of(&kept.summary, *end, previous);
+        upkeep.last_checksum = write_trailer(&*self.storage, &*kept.file, &cut, &trailer)?;
+        cut.close();
         sealed.push(cut);
         Ok(Done { range: *end..frames_start(fresh), sealed })
     }
@@ -148,21 +157,6 @@ impl Disk {
             sealed.extend(checksum.map(|_| Arc::clone(segment)));
         }
         Ok((upkeep.last_checksum, sealed))
-    }
-
-    /// Writes the trailer of the segment that was cut, over its old one if it had one.
-    fn seal_cut(&self, segment: &Segment, summary: &Summary, previous: u32) -> Result<u32> {
-        let file = match segment.file() {
-            Some(file) => file,
-            None => self
-                .storage
-                .open(&segment.name(), Access::ReadWrite)
-                .map_err(|error| Error::io(Op::Open, self.storage.path(&segment.name()), error))?,
-        };
-        let trailer = trailer_of(summary, segment.end, previous);
-        let checksum = write_trailer(&*self.storage, &*file, segment, &trailer)?;
-        segment.close();
-        Ok(checksum)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -134,7 +134,7 @@ impl Disk {
         self.upkeep.lock().closed = true;
         // Whoever comes for it later finds the log closed.
         let _shorter = self.truncation.lock();
-        self.supply.empty_pool();
+        self.supply.pool.empty();
         self.control.close();
     }
 

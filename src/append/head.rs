@@ -8,7 +8,7 @@
 //! 2. Take out of the set the segments that are not needed any more. From here on no new snapshot
 //!    has them.
 //! 3. Those that someone holds are renamed, and removed by whoever holds them last. Of the others a
-//!    few become spares; the rest is removed.
+//!    few become spares; the rest is removed, by a thread where the log may have its own.
 //!
 //! The directory is not synced: opening removes whatever lies wholly below the head, so nothing
 //! depends on when the names are gone, nor on the order in which they go.
@@ -43,7 +43,7 @@ impl Disk {
         Ok(self.segments.raise_head(to, durable))
     }
 
-    /// Lets the files go of segments that were taken out of the log. The caller holds the lock of
+    /// Lets the files go of segments that were taken out of the log; some may go later. The caller holds the lock of
     /// truncation, so that none of it happens after the log was closed.
     ///
     /// # Errors
@@ -65,6 +65,10 @@ impl Disk {
             return Ok(());
         }
         let name = segment.name();
+        if self.background {
+            self.supply.pool.remove_later(name, segment.bytes);
+            return Ok(());
+        }
         let failed = |error| Error::io(Op::Remove, self.storage.path(&name), error);
         self.storage.remove(&name).map_err(failed)
     }

@@ -249,7 +249,11 @@ impl Archiving<'_> {
 
     fn segment(&self, segment: &Segment) -> Result<Outcome> {
         let path = self.storage.path(&segment.name());
-        let file = segment.reader(self.storage)?;
+        let file = match segment.reader(self.storage) {
+            // Who pins nothing may find it gone.
+            Err(_) if self.was_cut(segment)? => return Ok(Outcome::Cut),
+            file => file?,
+        };
         let outline = match Outline::read(&*file, &path) {
             // Its trailer may be about to be written anew.
             Err(_) if self.was_cut(segment)? => return Ok(Outcome::Cut),

@@ -26,9 +26,12 @@ pub struct Stats {
     pub unsealed: usize,
     /// How many prepared segments are waiting.
     pub spares: usize,
-    /// How many bytes the segment files take, with the spares and with what becomes spares. Dropped
-    /// segments that snapshots still read come on top of that.
+    /// How many bytes the segment files take, with the spares, and with dropped segments that become
+    /// spares or are about to be removed. Those that snapshots still read come on top of that.
     pub bytes: u64,
+    /// How many files of dropped segments are about to be removed, or could not be: closing waits for
+    /// the former, opening tries the latter again.
+    pub unremoved: usize,
     /// How many segments were made of dropped ones, since opening.
     pub segments_recycled: u64,
     /// All holds, the lowest first: who keeps what from being dropped.
@@ -64,6 +67,7 @@ impl Log {
             unsealed: set.unsealed(),
             spares: disk.supply.spares().len(),
             bytes: disk.supply.used_bytes(&disk.segments),
+            unremoved: disk.supply.pool.unremoved(),
             segments_recycled: disk.supply.recycled(),
             holds: disk.holds.list().into_iter().map(HoldInfo::from).collect(),
             segment_misses: disk.supply.misses(),

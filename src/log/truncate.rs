@@ -19,7 +19,10 @@ impl Log {
     ///
     /// Appends, reads and other truncations go on meanwhile. A snapshot that was taken before reads on
     /// what it pins; such a segment's file goes when nobody reads it any more. A few of the others
-    /// become new segments, the rest is removed. It needs no space.
+    /// become new segments, the rest is removed by a thread of its own
+    /// ([`Stats::unremoved`](crate::Stats::unremoved)): until they are gone a limit of the log counts
+    /// them, and who needs their space waits for it. Where the log has
+    /// [no threads](crate::Options::background) all are gone on return. It needs no space.
     ///
     /// # Durability
     ///
@@ -34,8 +37,8 @@ impl Log {
     /// [`Closed`](Error::Closed), [`Poisoned`](Error::Poisoned): nothing was dropped.
     ///
     /// [`Io`](Error::Io): if it names the control file or a sync, the log is poisoned, and the head may
-    /// have moved or not. If it names a segment that could not be renamed or removed, the head has
-    /// moved, and that file alone is left: opening removes it.
+    /// have moved or not. If it names a segment that could not be renamed, or, without threads,
+    /// removed, the head has moved, and that file alone is left: opening removes it.
     ///
     /// # Examples
     ///

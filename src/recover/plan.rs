@@ -93,9 +93,14 @@ impl Plan {
 }
 
 /// The head of a log that has no segment yet, and goes on at `tail`. If none is missing it begins
-/// there: addresses that were passed over are nothing that could be looked for.
+/// there: addresses that were passed over are nothing that could be looked for. Nor is what lies in
+/// files that were given up, damaged or not.
 fn head(files: &[SegmentFile], chain: &Chain, state: &ControlState, tail: u64) -> u64 {
-    let whole = chain.damage.is_empty() && files.iter().all(|file| file.trouble.is_none());
+    let given_up =
+        |index: &usize| chain.abandoned.contains(index) || chain.discarded.contains(index);
+    let mut files = files.iter().enumerate();
+    let unharmed = files.all(|(index, file)| file.trouble.is_none() || given_up(&index));
+    let whole = chain.damage.is_empty() && unharmed;
     if whole { tail.max(state.head) } else { state.head }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod gone;
 pub(crate) mod holds;
+pub(crate) mod pool;
 pub(crate) mod prepare;
 pub(crate) mod read_only;
 pub(crate) mod recycle;

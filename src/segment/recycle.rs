@@ -32,6 +32,11 @@ pub(crate) struct Recycled {
 }
 
 impl Recycled {
+    /// The size of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Removes the file. If that can't be done now, opening does it.
     pub(crate) fn discard(self, storage: &dyn Storage) {
         drop(self.file);

@@ -16,8 +16,9 @@ use crate::format::{LINK_FRAME_BYTES, LogId, frames_end, segment_name};
 use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
 use crate::segment::control::Control;
+use crate::segment::pool::Pool;
 use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
-use crate::segment::recycle::{Recycled, SetAside, prepare_recycled, set_aside};
+use crate::segment::recycle::{SetAside, prepare_recycled, set_aside};
 use crate::segment::segment::Segment;
 use crate::segment::set::Segments;
 use crate::storage::{Access, Storage};
@@ -29,8 +30,6 @@ const SPARES_MAX: u64 = 3;
 #[derive(Debug)]
 struct State {
     spares: VecDeque<Spare>,
-    /// Files of dropped segments that become spares.
-    pool: Vec<Recycled>,
     /// The segment attached last, and up to which address it is filled.
     newest: Option<Arc<Segment>>,
     filled: u64,
@@ -53,6 +52,8 @@ pub(crate) struct Supply {
     /// The most that segments may take together; 0 is no limit.
     max_log_bytes: u64,
     state: Mutex<State>,
+    /// The files of dropped segments.
+    pub(crate) pool: Arc<Pool>,
     /// A preparation ended.
     prepared: Condvar,
     /// An appender waits for the preparation that is under way.
@@ -89,13 +90,13 @@ impl Supply {
         // What an earlier run has filled is not known; reading zeros or nothing is the same.
         let filled = start.active.as_ref().map_or(0, |segment| segment.frames_end());
         Self {
+            pool: Pool::new(Arc::clone(&storage)),
             storage,
             id,
             segment_bytes: options.segment_bytes,
             max_log_bytes: options.max_log_bytes,
             state: Mutex::new(State {
                 spares: start.spares,
-                pool: Vec::new(),
                 newest: start.active,
                 filled,
                 previous_base: start.previous_base,
@@ -126,10 +127,9 @@ impl Supply {
         self.recycled.load(Ordering::Relaxed)
     }
 
-    /// How many bytes the segments take, with the spares, and with the files that become spares.
+    /// How many bytes the segments take, with the spares, and with the files of dropped ones.
     pub(crate) fn used_bytes(&self, segments: &Segments) -> u64 {
-        let state = self.state.lock();
-        state.used_bytes(segments) + state.pool_bytes(self.segment_bytes)
+        self.state.lock().used_bytes(segments).saturating_add(self.pool.bytes())
     }
 
     /// Whether the limit does not allow another segment.
@@ -144,10 +144,11 @@ impl Supply {
         let fits = |state: &State| {
             let wanted = self.wanted.load(Ordering::Relaxed);
             // One that is being prepared has looked at the pool, or will.
-            let more = 1 + state.pool.len() as u64 + u64::from(state.preparing);
+            let kept = self.pool.recycled();
+            let more = 1 + kept + u64::from(state.preparing);
             let used = state.used_bytes(segments).saturating_add(more * self.segment_bytes);
             let below = self.max_log_bytes == 0 || used <= self.max_log_bytes;
-            below && !state.closed && (state.pool.len() as u64) < wanted
+            below && !state.closed && kept < wanted
         };
         if segment.bytes != self.segment_bytes || !fits(&self.state.lock()) {
             return Ok(false);
@@ -156,9 +157,9 @@ impl Supply {
             SetAside::No => Ok(false),
             SetAside::Removed => Ok(true),
             SetAside::Recycled(recycled) => {
-                let mut state = self.state.lock();
+                let state = self.state.lock();
                 if fits(&state) {
-                    state.pool.push(recycled);
+                    self.pool.keep(recycled);
                 } else {
                     drop(state);
                     recycled.discard(&*self.storage);
@@ -166,16 +167,6 @@ impl Supply {
                 Ok(true)
             }
         }
-    }
-
-    /// Removes the files that were to become spares; true if there was any.
-    pub(crate) fn empty_pool(&self) -> bool {
-        let pool = std::mem::take(&mut self.state.lock().pool);
-        let any = !pool.is_empty();
-        for recycled in pool {
-            recycled.discard(&*self.storage);
-        }
-        any
     }
 
     /// Lets a claim of `need` bytes at `tail` succeed: fills more of the active segment, or attaches
@@ -326,7 +317,7 @@ impl Supply {
             let source = Arc::new(io::Error::new(ErrorKind::QuotaExceeded, Limit));
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
         }
-        let recycled = if making.recycles { self.state.lock().pool.pop() } else { None };
+        let recycled = if making.recycles { self.pool.take_recycled() } else { None };
         if let Some(recycled) = recycled
             && let Some(spare) =
                 prepare_recycled(&*self.storage, recycled, &self.id, base, &mut go_on)?
@@ -334,16 +325,14 @@ impl Supply {
             self.recycled.fetch_add(1, Ordering::Relaxed);
             return Ok(spare);
         }
-        let pooled = self.used_bytes(making.segments).saturating_add(bytes);
-        if self.max_log_bytes != 0 && pooled > self.max_log_bytes {
-            self.empty_pool();
-        }
-        match prepare(&*self.storage, &self.id, base, bytes, &mut go_on) {
-            // What the pool holds may be all that is lacking.
-            Err(Error::NoSpace { .. }) if self.empty_pool() => {
-                prepare(&*self.storage, &self.id, base, bytes, go_on)
+        let above = || self.used_bytes(making.segments).saturating_add(bytes) > self.max_log_bytes;
+        while self.max_log_bytes != 0 && above() && self.pool.remove_one() {}
+        loop {
+            match prepare(&*self.storage, &self.id, base, bytes, &mut go_on) {
+                // What dropped segments take may be all that is lacking.
+                Err(Error::NoSpace { .. }) if self.pool.remove_one() => {}
+                made => return made,
             }
-            made => made,
         }
     }
 
@@ -445,10 +434,6 @@ impl State {
         let attached: u64 =
             segments.with(|set| set.segments.iter().map(|segment| segment.bytes).sum());
         attached.saturating_add(spares)
-    }
-
-    fn pool_bytes(&self, segment_bytes: u64) -> u64 {
-        segment_bytes * self.pool.len() as u64
     }
 
     /// Whether a claim can succeed already: another appender may have been here first.

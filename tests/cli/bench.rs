@@ -10,7 +10,7 @@ use crate::tool::{run, small_log};
 
 /// A run of a fifth of a second on a small log, which rolls often.
 fn bench(dir: &str, more: &[&str]) -> Vec<String> {
-    let small = ["--seconds", "0.2", "--segment", "16KiB", "--keep", "64KiB"];
+    let small = ["--seconds", "0.2", "--segment-bytes", "16KiB", "--keep", "64KiB"];
     ["bench", dir].iter().chain(&small).chain(more).map(ToString::to_string).collect()
 }
 
@@ -154,7 +154,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
         let line = run(bench(dir, more)).refused();
         assert!(line.starts_with(expected), "{line}");
     }
-    let line = run(["bench", dir, "--segment", "20000", "--keep", "80000", "--seconds", "0.1"]);
+    let line =
+        run(["bench", dir, "--segment-bytes", "20000", "--keep", "80000", "--seconds", "0.1"]);
     assert!(line.stderr.contains("segment_bytes") && line.code == Some(2), "{line:?}");
     for wrong in [["--seconds", "0"], ["--size", "big"], ["--keep", "1Q"]] {
         let ran = run(bench(dir, &wrong));

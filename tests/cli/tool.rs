@@ -1,11 +1,16 @@
 //! Runs the tool and looks at what it said.
 //!
 //! Invariant: what is expected of every run is checked in every run: errors are one line that begins
-//! with the tool's name, and text is at most 80 columns wide.
+//! with the tool's name.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::SystemTime;
 
 use stratalog::{Log, Options};
 
@@ -59,4 +64,48 @@ impl Ran {
 /// A log of small segments.
 pub(crate) fn small_log(dir: &Path) -> Log {
     Options::new().segment_bytes(16 << 10).open(dir).expect("a log")
+}
+
+/// Runs the tool with an input.
+pub(crate) fn run_with<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I, input: &[u8]) -> Ran {
+    let mut child = command()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool is there");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_vec();
+    // It may end without reading all of it.
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("no panic");
+    finished(&output)
+}
+
+impl Ran {
+    /// The one JSON object that was printed.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        assert_eq!(self.stdout.lines().count(), 1, "{self:?}");
+        serde_json::from_str(&self.stdout).expect("it is JSON")
+    }
+}
+
+/// Every file of a folder, with its bytes and the time when it was written.
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let entries = fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let read = |path: PathBuf| {
+        let written = fs::metadata(&path).and_then(|it| it.modified()).expect("a time");
+        (path.clone(), (fs::read(&path).expect("a file"), written))
+    };
+    entries.map(read).collect()
+}
+
+/// What `dump` shows of a log, with damage passed.
+pub(crate) fn dumped(dir: &Path) -> String {
+    let arguments = [OsStr::new("dump"), dir.as_os_str(), OsStr::new("--skip-damage")];
+    let ran = run(arguments.into_iter().chain([OsStr::new("--json")]));
+    assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+    ran.stdout
 }

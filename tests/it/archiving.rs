@@ -3,6 +3,7 @@
 //! Invariant: what an archive gives back is what was appended, at the addresses that were given, or
 //! an error that names the file.
 
+mod by_reader;
 mod faults;
 mod killed;
 mod power;

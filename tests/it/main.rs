@@ -49,6 +49,9 @@ mod injected;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+#[cfg(unix)]
+mod killed_cut;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lockout;
@@ -69,6 +72,8 @@ mod process;
 mod read_only;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod removing;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod reopened;

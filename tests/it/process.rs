@@ -87,7 +87,13 @@ impl Task {
         // A writer's number tells the child too, so that no two payloads are the same.
         let number = |writer| (self.seed as u32) << 4 | writer;
         let run = |log: &Log, writer| -> Result<(), Error> {
-            (0..self.calls).try_for_each(|call| append(log, number(writer), call, self.seed))
+            (0..self.calls).try_for_each(|call| {
+                match append(log, number(writer), call, self.seed) {
+                    // Another thread has cut it off.
+                    Err(Error::Cut { .. }) => Ok(()),
+                    appended => appended,
+                }
+            })
         };
         if self.writers == 1 {
             return run(log, 0).err().into_iter().collect();

@@ -31,6 +31,8 @@ pub(crate) struct Checked {
     /// Of frames.
     pub(crate) bytes: u64,
     pub(crate) sealed: Option<(Trailer, u32)>,
+    /// The segment that its link names before it.
+    pub(crate) previous_base: Option<u64>,
     pub(crate) damage: Vec<Finding>,
     /// What may be there after a crash, and opening takes care of: no damage by itself.
     pub(crate) notes: Vec<Finding>,
@@ -45,6 +47,7 @@ struct Sums {
     first: Option<u64>,
     last: Option<u64>,
     crc: u32,
+    previous_base: Option<u64>,
 }
 
 /// Checks a file: its frames up to `known_end` if the log says where they end, otherwise up to where the
@@ -79,7 +82,7 @@ pub(crate) fn check(
     let ends = checked.sealed.as_ref().map(|(trailer, _)| trailer.end);
     let end = known_end.or(ends);
     let sums = walk(&mut segment, end, &mut checked, progress)?;
-    checked.records = sums.records;
+    (checked.records, checked.previous_base) = (sums.records, sums.previous_base);
     if let Some((trailer, checksum)) = checked.sealed
         && checked.damage.is_empty()
         && !checked.interrupted
@@ -223,7 +226,9 @@ fn run(
         };
         let is_record = frame.header.kind == Kind::Record;
         let wrong = if frame.lsn == start {
-            Link::decode(frame.payload).err().map(|defect| Corruption::from(defect).to_string())
+            let link = Link::decode(frame.payload);
+            sums.previous_base = link.ok().map(|link| link.previous_base);
+            link.err().map(|defect| Corruption::from(defect).to_string())
         } else if *batch && !is_record {
             Some(Corruption::BrokenBatch.to_string())
         } else {

@@ -76,7 +76,10 @@ impl Dumping<'_> {
             Sealing::Sealed(trailer, _) => trailer.end,
             Sealing::Blank | Sealing::Invalid(_) => limit,
         };
-        self.frames(&mut segment, (start, end))?;
+        let is_sealed = matches!(sealing, Sealing::Sealed(..));
+        if self.frames(&mut segment, (start, end))? && is_sealed {
+            self.outcome = Outcome::Damage;
+        }
         match sealing {
             Sealing::Blank => self.note("not sealed"),
             Sealing::Invalid(defect) => self.defect(path, segment.bytes, "trailer", defect),
@@ -124,20 +127,22 @@ impl Dumping<'_> {
         self.output.line(columns)
     }
 
+    /// Shows the frames, and says whether there was anything else.
     fn frames(
         &mut self,
         segment: &mut SegmentFile,
         (mut at, end): (u64, u64),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
+        let mut is_damaged = false;
         loop {
             let defect = {
                 let mut frames = segment.frames(at, end);
                 loop {
                     if self.left == 0 || frames.at() >= self.to || interrupt::is_requested() {
-                        return Ok(());
+                        return Ok(is_damaged);
                     }
                     match frames.next() {
-                        Ok(None) => return Ok(()),
+                        Ok(None) => return Ok(is_damaged),
                         Ok(Some(frame)) if frame.lsn < self.from => {}
                         Ok(Some(frame)) => {
                             self.frame(&frame)?;
@@ -156,14 +161,22 @@ impl Dumping<'_> {
             let next = next_valid(&rest, at, at + 8, salt);
             let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
             if used == 0 {
-                return self.note(&format!("zeros from lsn {at} on"));
+                self.note(&format!("zeros from lsn {at} on"))?;
+                return Ok(true);
             }
+            is_damaged = true;
             let path = segment.path.clone();
             self.defect(&path, at, "frame", defect)?;
             match next {
                 Some(next) if self.skip => at = next,
-                Some(next) => return self.note(&format!("the next valid frame is at lsn {next}")),
-                None => return self.note(&format!("no valid frame in {}", counted(used, "byte"))),
+                Some(next) => {
+                    self.note(&format!("the next valid frame is at lsn {next}"))?;
+                    return Ok(true);
+                }
+                None => {
+                    self.note(&format!("no valid frame in {}", counted(used, "byte")))?;
+                    return Ok(true);
+                }
             }
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Failure {
     /// What was asked for makes no sense, or was not confirmed.
     Usage(String),
+    /// What was read is damaged.
+    Damage(String),
     Log(Error),
     Io {
         /// What was to be done, such as `read`.
@@ -56,7 +58,10 @@ impl Failure {
     }
 
     fn is_damage(&self) -> bool {
-        matches!(self, Self::Log(Error::Corrupt { .. } | Error::MissingSegment { .. }))
+        matches!(
+            self,
+            Self::Damage(_) | Self::Log(Error::Corrupt { .. } | Error::MissingSegment { .. })
+        )
     }
 }
 
@@ -69,7 +74,7 @@ impl From<Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(text) => f.write_str(text),
+            Self::Usage(text) | Self::Damage(text) => f.write_str(text),
             Self::Log(error) => match error.source() {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => write!(f, "{error}"),

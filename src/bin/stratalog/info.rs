@@ -124,7 +124,7 @@ impl Facts {
             "recovery" => {
                 output.paint(Paint::Warning, "to be recovered when it is opened; see below")
             }
-            _ => output.paint(Paint::Good, "fine"),
+            _ => output.paint(Paint::Good, "fine, as far as opening looks; verify reads all"),
         };
         output.line(format_args!("  health     {health}"))?;
         let records = self.records.map_or("unknown".to_owned(), grouped);

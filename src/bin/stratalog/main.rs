@@ -6,6 +6,8 @@
 //! It uses the library as any other program does, through what is public. One file per command; each
 //! has its arguments, whose comments are its help, and `run`. Here they are told apart.
 
+mod append;
+mod archive;
 mod bench;
 mod check;
 mod completions;
@@ -14,10 +16,13 @@ mod damage;
 mod directory;
 mod dump;
 mod dump_frames;
+mod export;
 mod failure;
 mod frames;
 mod get;
+mod import;
 mod info;
+mod input;
 mod interrupt;
 mod latencies;
 mod output;
@@ -26,9 +31,14 @@ mod picture;
 mod probe;
 mod progress;
 mod quantity;
+mod restore;
+mod salvage;
 mod scratch;
+mod stream;
 mod tail;
+mod truncate;
 mod verify;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -63,6 +73,13 @@ enum Command {
     Dump(dump::Dump),
     Get(get::Get),
     Tail(tail::Tail),
+    Append(append::Append),
+    Import(import::Import),
+    Export(export::Export),
+    Archive(archive::Archive),
+    Restore(restore::Restore),
+    Salvage(salvage::Salvage),
+    Truncate(truncate::Truncate),
     Bench(bench::Bench),
     Probe(probe::Probe),
     Completions(completions::Completions),
@@ -76,14 +93,21 @@ fn parser() -> clap::Command {
 
 fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
     match &arguments.command {
-        Command::Info(info) => info::run(info, output),
-        Command::Verify(verify) => verify::run(verify, output),
-        Command::Dump(dump) => dump::run(dump, output),
-        Command::Tail(tail) => tail::run(tail, output),
-        Command::Get(get) => get::run(get, output),
-        Command::Bench(bench) => bench::run(bench, output),
-        Command::Probe(probe) => probe::run(probe, output),
-        Command::Completions(completions) => completions::run(completions, output),
+        Command::Info(it) => info::run(it, output),
+        Command::Verify(it) => verify::run(it, output),
+        Command::Dump(it) => dump::run(it, output),
+        Command::Get(it) => get::run(it, output),
+        Command::Tail(it) => tail::run(it, output),
+        Command::Append(it) => append::run(it, output),
+        Command::Import(it) => import::run(it, output),
+        Command::Export(it) => export::run(it, output),
+        Command::Archive(it) => archive::run(it, output),
+        Command::Restore(it) => restore::run(it, output),
+        Command::Salvage(it) => salvage::run(it, output),
+        Command::Truncate(it) => truncate::run(it, output),
+        Command::Bench(it) => bench::run(it, output),
+        Command::Probe(it) => probe::run(it, output),
+        Command::Completions(it) => completions::run(it, output),
     }
 }
 

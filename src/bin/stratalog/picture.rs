@@ -97,7 +97,7 @@ mod tests {
         let row = |index: u64| Row {
             base: index << 20,
             bytes: 1 << 20,
-            end: (index << 20) + (1 << 19),
+            end: (index << 20) + (1_u64 << 19),
             state: if index + 1 == count { State::Active } else { State::Sealed },
         };
         (0..count).map(row).collect()

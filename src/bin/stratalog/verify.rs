@@ -156,6 +156,8 @@ fn is_part(reader: &LogReader, base: u64, finding: &Finding) -> bool {
 fn broken_sums(checked: &[Checked]) -> Vec<Finding> {
     let pairs = checked.windows(2).filter_map(|pair| {
         let [before, after] = pair else { return None };
+        // In an archive with a gap it is not the one before.
+        after.previous_base.filter(|base| *base == before.base)?;
         let (_, checksum) = before.sealed?;
         let (trailer, _) = after.sealed?;
         let named = trailer.previous_checksum;

@@ -86,6 +86,7 @@ impl LogReader {
         match (result, places.get(done)) {
             // One that can't be read any more may have been dropped meanwhile.
             (Err(error @ (Error::Io { .. } | Error::Corrupt { .. })), Some((start, end))) => {
+                let _ = self.refresh();
                 let (lsn, head) = (Lsn::new(*start), self.head());
                 if head.get() >= *end { Err(Error::Truncated { lsn, head }) } else { Err(error) }
             }

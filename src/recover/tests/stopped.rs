@@ -39,6 +39,19 @@ fn no_log_is_made_against_the_options_or_to_save_a_damaged_one() {
 }
 
 #[test]
+fn a_spare_that_was_given_up_and_then_damaged_is_not_missed() {
+    // The opening that gave it up was interrupted before it removed it.
+    let mut writer = Writer::new().spare().control(|state| state.newest = None);
+    writer.image.get_mut("00000000000000000000.seg").unwrap()[..64].fill(7);
+    let opened = open(&writer.image).unwrap().checked();
+    assert_eq!(opened.recovered.report.set_aside.len(), 1);
+    assert_eq!(opened.recovered.tail, frames_start(BYTES));
+    assert_eq!(opened.recovered.head, opened.recovered.tail);
+    let again = open(&opened.image()).unwrap().checked();
+    assert_eq!(again.recovered.tail, frames_start(BYTES));
+}
+
+#[test]
 fn a_new_log_that_was_never_used_opens_at_its_first_address() {
     for writer in [Writer::new(), Writer::new().close()] {
         let opened = open(&writer.image).unwrap().checked();

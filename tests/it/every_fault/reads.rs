@@ -22,7 +22,10 @@ fn fail_one(work: &Work, number: u64) -> bool {
         assert!(path.starts_with("faulty"), "{error:?}");
         let named = path.file_name().is_some_and(|name| name != "faulty");
         assert!(named || *op == Op::OpenDirectory, "{error:?} names no file");
-        assert!(matches!(step, Step::Open | Step::Read | Step::Truncate(_)), "{step:?}: {error:?}");
+        assert!(
+            matches!(step, Step::Open | Step::Read | Step::Truncate(_) | Step::Cut(_)),
+            "{step:?}: {error:?}"
+        );
         if *step == Step::Open {
             // It may have been read in vain after it was opened.
             life.log = None;

@@ -28,6 +28,8 @@ pub(super) struct Story {
     /// How many of them were dropped, and may have been.
     dropped: usize,
     may_be_dropped: usize,
+    /// How many are left if a cut took place that was begun.
+    may_be_cut_to: Option<usize>,
 }
 
 impl Story {
@@ -74,6 +76,23 @@ impl Story {
         self.dropped = self.may_be_dropped;
     }
 
+    /// The place of the record that is followed by so many others, or of the last such of its batch,
+    /// which is about to become the last.
+    pub(super) fn cutting(&mut self, back: usize) -> Lsn {
+        let is_last = |index: &usize| {
+            let tag = Tag::of(&self.tried[*index].payload);
+            tag.part + 1 == tag.parts
+        };
+        let last = (0..self.tried.len() - back).rev().find(is_last).expect("a batch ends there");
+        self.may_be_cut_to = Some(last + 1);
+        self.tried[last].lsn.expect("a record that was appended")
+    }
+
+    pub(super) fn is_cut(&mut self) {
+        self.tried.truncate(self.may_be_cut_to.take().unwrap_or(self.tried.len()));
+        self.is_durable();
+    }
+
     /// How many records are missing in front of these.
     fn missing(&self, seen: &Records) -> usize {
         let Some((_, first)) = seen.first() else { return self.may_be_dropped };
@@ -112,7 +131,8 @@ impl Story {
             assert!(tried.lsn.is_none_or(|given| given == *lsn), "{lsn} is not {:?}", tried.lsn);
         }
         let kept = missing + seen.len();
-        assert!(kept >= at_least, "{kept} records are left of {at_least} that were promised");
+        let is_cut = self.may_be_cut_to == Some(kept);
+        assert!(kept >= at_least || is_cut, "{kept} records are left of {at_least} promised");
     }
 
     /// Checks a log that was just opened, and expects of it what it shows from here on.
@@ -129,7 +149,7 @@ impl Story {
         for (tried, (lsn, _)) in self.tried.iter_mut().skip(missing).zip(&seen) {
             tried.lsn = Some(*lsn);
         }
-        (self.dropped, self.may_be_dropped) = (missing, missing);
+        (self.dropped, self.may_be_dropped, self.may_be_cut_to) = (missing, missing, None);
         self.is_durable();
         Ok(seen)
     }

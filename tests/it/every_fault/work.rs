@@ -24,6 +24,8 @@ pub(super) enum Step {
     Roll,
     /// Drops what lies before the record that is followed by so many others.
     Truncate(usize),
+    /// Drops what lies behind the record that is followed by so many others.
+    Cut(usize),
     /// Sets the application's state.
     State,
     Read,
@@ -31,7 +33,8 @@ pub(super) enum Step {
 }
 
 use Step::{
-    Append, Batch, Buffered, Close, Commit, Durable, Open, Read, Roll, State, Sync, Truncate, With,
+    Append, Batch, Buffered, Close, Commit, Cut, Durable, Open, Read, Roll, State, Sync, Truncate,
+    With,
 };
 
 /// Steps, and the disk that they begin with.
@@ -77,12 +80,24 @@ fn life(disk: FaultStorage) -> Work {
         &[Roll, With(100), Batch(4, 900), Durable(10), Roll, Sync, Durable(50), Read, Close],
         &[Open, Buffered(500), State, Durable(2000), Truncate(12), Read, Append(2000)],
         &[Append(2000), Append(2000), Sync, Batch(3, 700), Read, Buffered(8), Close],
+        // Into the segment before, into the one that is written, and twice in a row.
+        &[
+            Open,
+            Append(2500),
+            Append(2500),
+            Append(2500),
+            Buffered(500),
+            Cut(3),
+            Read,
+            Append(2000),
+        ],
+        &[Batch(2, 300), Append(9), Cut(1), Cut(2), Durable(10), Buffered(20), Cut(0), Roll, Close],
     ];
     Work { name: "life", disk, story: Story::default(), steps: steps.concat() }
 }
 
 /// What is done after opening what an earlier life left.
-const GO_ON: [Step; 12] = [
+const GO_ON: [Step; 14] = [
     Open,
     Read,
     Append(900),
@@ -92,6 +107,8 @@ const GO_ON: [Step; 12] = [
     Roll,
     Durable(700),
     State,
+    Cut(2),
+    Append(100),
     Truncate(1),
     Read,
     Close,
@@ -194,7 +211,7 @@ impl Life {
                 return self.story.opened(log, self.story.committed).map(drop);
             }
             Close => return self.close(),
-            Commit | Sync | Roll | Truncate(_) | State | Read => return self.other(step),
+            Commit | Sync | Roll | Truncate(_) | Cut(_) | State | Read => return self.other(step),
             Append(more) | Buffered(more) | Durable(more) | With(more) => (1, more),
             Batch(parts, more) => (parts, more),
         };
@@ -243,6 +260,10 @@ impl Life {
                 let head = self.story.dropping(back);
                 assert_eq!(log.truncate_before(head)?, head);
                 self.story.is_dropped();
+            }
+            Cut(back) => {
+                log.truncate_after(self.story.cutting(back))?;
+                self.story.is_cut();
             }
             State => log.set_app_state(b"a vote")?,
             _ => {

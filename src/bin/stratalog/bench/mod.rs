@@ -64,7 +64,7 @@ pub(crate) struct Bench {
     buffered: bool,
     /// The size of a segment file
     #[arg(long, default_value = "64MiB", value_name = "BYTES", value_parser = quantity::bytes)]
-    segment: u64,
+    segment_bytes: u64,
     /// How large the log becomes, about, before its oldest segments go
     #[arg(long, default_value = "512MiB", value_name = "BYTES", value_parser = quantity::bytes)]
     keep: u64,
@@ -86,7 +86,7 @@ impl Bench {
             threads: self.threads,
             payload_bytes: usize::try_from(self.size).unwrap_or(usize::MAX),
             time: self.seconds,
-            segment_bytes: self.segment,
+            segment_bytes: self.segment_bytes,
             keep_bytes: self.keep,
         };
         plan.check().map_err(Failure::Usage)?;

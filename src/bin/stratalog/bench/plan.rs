@@ -73,7 +73,7 @@ impl Plan {
         if self.framed_bytes() > room {
             return Err(format!(
                 "one append takes {} bytes, and a segment has room for {room}: \
-                 choose a larger --segment",
+                 choose a larger --segment-bytes",
                 self.framed_bytes()
             ));
         }
