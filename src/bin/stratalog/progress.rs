@@ -25,7 +25,7 @@ impl Bar {
 
     /// A bar that is full at so many steps, with a message beside it.
     pub(crate) fn steps(output: &Output, total: u64) -> Self {
-        Self::new(output, total, "[{bar:30}] {msg}")
+        Self::new(output, total, "[{bar:20}] {msg}")
     }
 
     /// This many steps are done.
