@@ -40,10 +40,7 @@ fn an_archive_is_made_beside_the_log_and_made_a_log_again() {
     std::fs::remove_dir_all(&new).expect("removed");
     let json = restored(&["--until", "6376", "--json"]).json();
     assert_eq!(json["records"].as_u64(), Some(4));
-    assert_eq!(
-        dumped(&new),
-        whole.lines().take(4).map(|line| format!("{line}\n")).collect::<String>()
-    );
+    assert_eq!(dumped(&new), whole.split_inclusive('\n').take(4).collect::<String>());
     assert_eq!(run(["restore".as_ref(), dir.as_os_str(), place.path().as_os_str()]).code, Some(2));
 }
 
@@ -105,8 +102,7 @@ fn a_truncation_is_shown_confirmed_and_done() {
     assert_eq!(truncate(&["--before", "36912", "--after", "36912", "--yes"]).code, Some(2));
     assert_eq!(files(&dir), before, "something was changed without a word");
     let lines = |range: std::ops::Range<usize>| {
-        let lines = whole.lines().skip(range.start).take(range.len());
-        lines.map(|line| format!("{line}\n")).collect::<String>()
+        whole.split_inclusive('\n').skip(range.start).take(range.len()).collect::<String>()
     };
     let json = truncate(&["--after", "53296", "--yes", "--json"]).json();
     let numbers =

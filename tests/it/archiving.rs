@@ -495,7 +495,6 @@ fn archiving_beside_appends_copies_a_prefix() {
     let report = log.archive(&copies).unwrap();
     let copy = folder.path().join("copy");
     let made = restore(&copies, &copy, None).unwrap();
-    assert_eq!(made.records, 3000);
-    assert_eq!(made.end, report.end);
+    assert_eq!((made.records, made.end), (3000, report.end));
     assert_eq!(records(&tiny().open(&copy).unwrap()), records(&log));
 }

@@ -3,6 +3,7 @@
 //! Invariant: behind damage the check goes on at the next frame that is valid where it lies, so that
 //! all damage of a file is found in one go.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stratalog::Corruption;
@@ -116,7 +117,7 @@ fn finding(
     (base, at): (u64, u64),
     lsn: std::ops::Range<u64>,
     part: Part,
-    reason: impl ToString,
+    reason: impl fmt::Display,
 ) -> Finding {
     let offset = if lsn.is_empty() { at } else { at.saturating_sub(base) };
     Finding { path: path.into(), offset, lsn, part, reason: reason.to_string() }

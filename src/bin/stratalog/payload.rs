@@ -19,7 +19,7 @@ pub(crate) enum Format {
     Text,
     /// Offsets, bytes and characters, 16 a line
     Hex,
-    /// One object a line: lsn, next_lsn, bytes, and text or hex
+    /// One object a line: address, next address, length, and text or hex
     Json,
     /// The payload's bytes as they are, nothing between records
     Raw,

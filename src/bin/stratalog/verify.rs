@@ -8,6 +8,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 use stratalog::format::CONTROL_NAME;
@@ -19,7 +20,7 @@ use crate::damage::{self, Finding, Part};
 use crate::directory::{Directory, Kind, Listed, Writer};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::output::{Output, Paint, counted, size};
+use crate::output::{Output, Paint, counted, size, time};
 use crate::progress::Bar;
 
 /// More threads than that a disk does not serve better.
@@ -58,6 +59,7 @@ struct Verified {
 }
 
 pub(crate) fn run(arguments: &Verify, output: &mut Output) -> Result<Outcome, Failure> {
+    let started = Instant::now();
     let mut all = Verified::default();
     let mut files = Vec::new();
     let mut damaged_dir = None;
@@ -75,6 +77,11 @@ pub(crate) fn run(arguments: &Verify, output: &mut Output) -> Result<Outcome, Fa
     verify_files(&files, &mut all, output)?;
     all.damage = damage::merged(all.damage);
     tell(&all, damaged_dir, output)?;
+    if output.shows_progress() {
+        // Not on standard output, where the same log gives the same text.
+        output.flush()?;
+        eprintln!("verified in {}", time(started.elapsed()));
+    }
     if all.interrupted {
         return Err(Failure::Usage("stopped before everything was verified".to_owned()));
     }

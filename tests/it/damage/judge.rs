@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stratalog::format::{CONTROL_NAME, FileKind, classify};
 use stratalog::storage::{Image, MemoryStorage};
-use stratalog::{Corruption, Error, Log, Lsn, ReadOptions, RecoveryPolicy};
+use stratalog::{Corruption, Error, Log, Lsn, Preview, ReadOptions, RecoveryPolicy};
 
 use super::logs::Sample;
 use crate::common::{Records, Tag, number, read, tiny};
@@ -80,21 +80,34 @@ pub(super) fn judge(sample: &Sample, image: &Image, what: &dyn Fn() -> String) -
     })
 }
 
+/// Opening found and did what the preview said, or was refused as it said.
+fn was_previewed(
+    preview: stratalog::Result<Preview>,
+    opened: &stratalog::Result<Log>,
+) -> Result<(), String> {
+    match opened {
+        Ok(log) => {
+            let told = preview.as_ref().is_ok_and(|it| it.recovery == *log.recovery());
+            let expected = log.recovery();
+            ensure(told, || format!("{preview:?} was previewed, but it is {expected:?}"))
+        }
+        Err(error) => {
+            let told = preview.map_or_else(Some, |preview| preview.refusal);
+            let same = told.as_ref().map(ToString::to_string) == Some(error.to_string());
+            ensure(same, || format!("{told:?} was previewed, but it is {error:?}"))
+        }
+    }
+}
+
 impl Damaged<'_> {
     fn open(&self, policy: RecoveryPolicy) -> Result<Opened, String> {
         let disk = MemoryStorage::from_image(self.image.clone());
         let preview = tiny().recovery(policy).preview_with(disk.clone());
-        let log = match tiny().recovery(policy).open_with(disk.clone()) {
-            Ok(log) => {
-                let told = preview.as_ref().is_ok_and(|it| it.recovery == *log.recovery());
-                let expected = log.recovery();
-                ensure(told, || format!("{preview:?} was previewed, but it is {expected:?}"))?;
-                log
-            }
+        let opened = tiny().recovery(policy).open_with(disk.clone());
+        was_previewed(preview, &opened)?;
+        let log = match opened {
+            Ok(log) => log,
             Err(error) => {
-                let told = preview.map_or_else(Some, |preview| preview.refusal);
-                let same = told.as_ref().map(ToString::to_string) == Some(error.to_string());
-                ensure(same, || format!("{told:?} was previewed, but it is {error:?}"))?;
                 let outcome = self.refused(&error, policy)?;
                 let same = without_locks(disk.image()) == without_locks(self.image.clone());
                 ensure(same, || format!("refused with {error}, but changed the disk"))?;
