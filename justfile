@@ -63,6 +63,10 @@ peers *arguments:
 tour:
     cargo run --release --example tour
 
+# The examples, each of which checks its own result.
+examples:
+    scripts/examples.sh
+
 # Builds with one guarantee removed must fail their nets.
 negative-controls *names:
     scripts/negative-controls.sh {{ names }}

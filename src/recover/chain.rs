@@ -190,8 +190,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.proof = self.proof.max(file.sealed.map_or(0, |sealed| sealed.end));
         let evidence = self.proves(position, at)?;
         if evidence && self.keep_going {
-            let later =
-                || (position + 1..self.members.len()).filter_map(|it| self.member(it)?.link());
+            // This one has none.
+            let later = || (position..self.members.len()).filter_map(|it| self.member(it)?.link());
             let passed_over = later().any(|link| link.previous_base < file.base)
                 && later().all(|link| link.previous_base != file.base);
             if passed_over && file.is_blank(self.state.head) {
@@ -332,10 +332,9 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.chain.proven = self.chain.proven.max(found.watermark.unwrap_or(0));
             piece.end = found.end;
             let Some((kind, invalid, reason)) = why(&found) else {
-                // A remainder that no frame fits into belongs to the segment.
+                // Where no end was named, no frame fits into what is left. It belongs to the segment.
                 let whole = file.start() + length == file.frames_end();
-                let full = whole && file.frames_end() - found.end < FRAME_HEADER_BYTES;
-                piece.end = until.unwrap_or(if full { file.frames_end() } else { found.end });
+                piece.end = until.unwrap_or(if whole { file.frames_end() } else { found.end });
                 let sure = whole || until.is_some();
                 if let Some(trouble) = file.trouble.filter(|_| !sure)
                     && self.proves(position, found.end)?

@@ -1,10 +1,12 @@
 //! Tests of opening: logs are assembled byte by byte, damaged, and opened.
 
+mod addresses;
 mod anything;
 mod bytes;
 mod damaged;
 mod images;
 mod interrupted;
+mod links;
 mod policies;
 mod proof;
 mod refused;

@@ -158,3 +158,6 @@ pub(crate) fn read_slots(file: &dyn StorageFile) -> io::Result<Slots> {
     let (first, second) = bytes.split_at(BLOCK_LEN);
     Ok([ControlState::decode(first), ControlState::decode(second)])
 }
+
+#[cfg(test)]
+mod tests;

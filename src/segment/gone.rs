@@ -46,3 +46,6 @@ fn read_link(storage: &dyn Storage, base: u64) -> Option<Link> {
     let frame = frame_at(link, start, start, Salt::new(&id)).ok()?;
     (frame.header.kind == Kind::Link).then(|| Link::decode(frame.payload).ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests;

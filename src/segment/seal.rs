@@ -105,3 +105,6 @@ fn discard_padding(file: &dyn StorageFile, segment: &Segment, frames: &[u8], las
         padding = end;
     }
 }
+
+#[cfg(test)]
+mod tests;

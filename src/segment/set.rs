@@ -121,3 +121,6 @@ impl Segments {
         *current = Arc::new(change(&current));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,9 @@ fn a_cut_that_was_acknowledged_before_a_kill_stays_and_nothing_else_is_lost() {
         for last in begun.iter().rev() {
             let gone = gone(&log, *last, next.replace(*last), &history.kept);
             dropped += gone.len();
-            gone.iter().for_each(|lsn| drop(history.kept.remove(lsn)));
+            for lsn in gone {
+                history.kept.remove(&lsn);
+            }
         }
         cuts += done.len();
         history.check(&log);

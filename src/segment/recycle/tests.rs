@@ -1,8 +1,10 @@
 //! A file on its way from one segment to another, also where the power is cut.
 
+use std::io;
+
 use super::*;
 use crate::format::{LogId, segment_name};
-use crate::storage::FaultStorage;
+use crate::storage::{EventKind, Fault, FaultStorage};
 
 const BYTES: u64 = 16 << 10;
 const ID: LogId = LogId::new([7; 16]);
@@ -85,4 +87,20 @@ fn a_segment_keeps_its_name_while_a_reader_may_map_it_or_zeros_cost_more_than_bl
     disk.set_zero_fill(false);
     assert!(matches!(set_aside(&disk, &segment), Ok(SetAside::No)));
     assert!(disk.names().unwrap().contains(&segment_name(0)));
+}
+
+#[test]
+fn a_file_for_which_there_is_no_room_is_given_up_and_any_other_failure_is_told() {
+    for (fault, told) in
+        [(Fault::NoSpace, false), (Fault::Error(io::ErrorKind::PermissionDenied), true)]
+    {
+        let (disk, segment) = disk();
+        let recycled = recycled(&disk, &segment);
+        disk.fail_when(move |event| (event.kind == EventKind::Write).then_some(fault));
+        let made = prepare_recycled(&disk, recycled, &ID, BASE, || true);
+        assert_eq!(made.is_err(), told, "{made:?}");
+        assert!(!matches!(made, Ok(Some(_))));
+        let left = disk.names().unwrap().iter().any(|name| name.contains(".seg"));
+        assert_eq!(left, told, "opening removes what is left");
+    }
 }
