@@ -93,18 +93,17 @@ mod tests {
         let ends = end(3);
         let (first, second) = ends.split_at(HEADER_BYTES);
         assert_eq!((part(first), second.len()), (Some(Part::End), COUNT_BYTES));
-        let checks: [(&[u8], &dyn Fn(&[u8]) -> bool); 3] = [
-            (&beginning(id), &is_beginning),
-            (&header(4144, 9), &is_part),
-            (second, &|bytes| count(bytes) == Some(3)),
-        ];
-        for (bytes, is_right) in checks {
-            assert!(is_right(bytes));
-            for bit in 0..bytes.len() * 8 {
-                let mut flipped = bytes.to_vec();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(!is_right(&flipped), "bit {bit}");
-            }
+        refuses_any_flip(&beginning(id), is_beginning);
+        refuses_any_flip(&header(4144, 9), is_part);
+        refuses_any_flip(second, |bytes| count(bytes) == Some(3));
+    }
+
+    fn refuses_any_flip(bytes: &[u8], is_right: impl Fn(&[u8]) -> bool) {
+        assert!(is_right(bytes));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_right(&flipped), "bit {bit}");
         }
     }
 }
