@@ -97,9 +97,10 @@ impl Disk {
         if protocol.state().is_some() {
             return Ok(false);
         }
-        // The segment may have been cut off meanwhile.
+        // The segment may have been cut off meanwhile, or dropped with all before it: then there may be
+        // room, and if not, another is the oldest.
         if self.segments.with(|set| set.at_base(base).is_none()) {
-            return Ok(false);
+            return Ok(true);
         }
         let to = to.max(self.segments.head());
         let dropped = self.raise_head(protocol, to)?;

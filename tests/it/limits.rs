@@ -138,6 +138,34 @@ fn a_log_that_is_opened_above_its_limit_drops_as_many_segments_as_it_takes() {
 }
 
 #[test]
+fn who_drops_the_oldest_segment_beside_a_truncation_gets_its_room() {
+    for background in [false, true] {
+        let mut options = tiny();
+        options.background(background).max_log_bytes(3 * TINY).at_limit(AtLimit::DropOldest);
+        let log = options.open_with(MemoryStorage::new()).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    match log.truncate_before(log.durable()) {
+                        // The other has dropped more meanwhile.
+                        Ok(_) | Err(Error::Truncated { .. }) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+            // Several, so that one may truncate between the steps of the other.
+            let append = || (0..3000).try_for_each(|key| log.append(&filled(key, 900)).map(drop));
+            let appending = scope.spawn(append);
+            let results = [append(), appending.join().unwrap()];
+            done.store(true, Ordering::Relaxed);
+            assert!(results.iter().all(Result::is_ok), "{results:?}");
+        });
+        log.close().unwrap();
+    }
+}
+
+#[test]
 fn a_limit_below_two_segments_is_refused() {
     let refusal = tiny().max_log_bytes(2 * TINY - 1).open_with(MemoryStorage::new()).unwrap_err();
     assert!(
