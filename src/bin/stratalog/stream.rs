@@ -86,6 +86,15 @@ pub(crate) fn count(bytes: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn only_as_it_is(bytes: &[u8], is_right: &dyn Fn(&[u8]) -> bool) {
+        assert!(is_right(bytes));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_right(&flipped), "bit {bit}");
+        }
+    }
+
     #[test]
     fn each_part_is_read_as_it_was_written_and_refused_with_any_bit_flipped() {
         let id = LogId::new([7; 16]);
@@ -93,18 +102,8 @@ mod tests {
         let ends = end(3);
         let (first, second) = ends.split_at(HEADER_BYTES);
         assert_eq!((part(first), second.len()), (Some(Part::End), COUNT_BYTES));
-        let checks: [(&[u8], &dyn Fn(&[u8]) -> bool); 3] = [
-            (&beginning(id), &is_beginning),
-            (&header(4144, 9), &is_part),
-            (second, &|bytes| count(bytes) == Some(3)),
-        ];
-        for (bytes, is_right) in checks {
-            assert!(is_right(bytes));
-            for bit in 0..bytes.len() * 8 {
-                let mut flipped = bytes.to_vec();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(!is_right(&flipped), "bit {bit}");
-            }
-        }
+        only_as_it_is(&beginning(id), &is_beginning);
+        only_as_it_is(&header(4144, 9), &is_part);
+        only_as_it_is(second, &|bytes| count(bytes) == Some(3));
     }
 }
