@@ -115,8 +115,9 @@ fn commands_that_write_are_refused_beside_a_writer() {
         &["archive", dir_text, new_text, "--roll"],
         &["salvage", dir_text, new_text],
     ] {
-        let line = run(arguments).refused();
-        assert!(line.contains("open"), "{line}");
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!ran.stdout.contains("Done") && ran.one_line().contains("open"));
     }
     // To see what would happen is no writing.
     let text = run(["truncate", dir_text, "--before", &lsn, "--dry-run"]).fine();
