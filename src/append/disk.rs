@@ -151,6 +151,14 @@ impl Disk {
         }
     }
 
+    /// What changes when there comes to be room: the tail, the number of spares, and the segments.
+    fn sight(&self, protocol: &Protocol) -> (u64, usize, Option<u64>, Option<u64>) {
+        let base = |segment: Option<&Arc<Segment>>| segment.map(|segment| segment.base);
+        let (first, last) =
+            self.segments.with(|set| (base(set.segments.first()), base(set.segments.last())));
+        (protocol.tail(), self.supply.spares().len(), first, last)
+    }
+
     /// The error for a thread whose waiting or claiming was stopped.
     #[cold]
     pub(crate) fn stopped(&self, stopped: Stopped) -> Error {
@@ -184,13 +192,16 @@ impl Medium for Disk {
         let poison = |error: &Error| self.poison(protocol, error);
         let (segments, control) = (&self.segments, &self.control);
         let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
+        let mut seen = self.sight(protocol);
         let mut made = make();
         while made.as_ref().is_err_and(is_limit) {
             match self.drops_oldest(protocol) {
-                Ok(true) => made = make(),
-                // The log's own thread has just made the last that fits.
-                Ok(false) if !self.supply.spares().is_empty() => made = make(),
-                Ok(false) => break,
+                // Others attach and drop segments as well: there may be room by now.
+                Ok(dropped) if dropped || self.sight(protocol) != seen => {
+                    seen = self.sight(protocol);
+                    made = make();
+                }
+                Ok(_) => break,
                 Err(error) => made = Err(error),
             }
         }

@@ -40,18 +40,26 @@ impl Disk {
             });
             raised.inspect_err(|error| self.refuse(protocol, error))?;
         }
-        Ok(self.segments.raise_head(to, durable))
+        let pool = &self.supply.pool;
+        Ok(self.segments.raise_head(to, durable, |bytes| pool.begin_leaving(bytes)))
     }
 
-    /// Lets the files go of segments that were taken out of the log; some may go later. The caller holds the lock of
-    /// truncation, so that none of it happens after the log was closed.
+    /// Lets the files go of segments that were taken out of the log; some may go later. The caller holds
+    /// the lock of truncation, so that none of it happens after the log was closed.
     ///
     /// # Errors
     ///
     /// The first, of a file that can't be renamed or removed; the others go all the same, and
     /// opening removes it.
     pub(crate) fn let_go(&self, dropped: Vec<Arc<Segment>>) -> Result<()> {
-        let results = dropped.into_iter().map(|segment| self.let_go_one(segment));
+        let mut leaving =
+            self.supply.pool.leaving(dropped.iter().map(|segment| segment.bytes).sum());
+        let results = dropped.into_iter().map(|segment| {
+            let bytes = segment.bytes;
+            let result = self.let_go_one(segment);
+            leaving.end(bytes);
+            result
+        });
         // All of them, whatever comes of the first.
         results.fold(Ok(()), Result::and)
     }

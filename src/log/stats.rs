@@ -27,7 +27,8 @@ pub struct Stats {
     /// How many prepared segments are waiting.
     pub spares: usize,
     /// How many bytes the segment files take, with the spares, and with dropped segments that become
-    /// spares or are about to be removed. Those that snapshots still read come on top of that.
+    /// spares or are about to be removed: rather more than less, while one is dropped. Those that
+    /// snapshots still read come on top of that.
     pub bytes: u64,
     /// How many files of dropped segments are about to be removed, or could not be: closing waits for
     /// the former, opening tries the latter again.

@@ -6,6 +6,7 @@
 //! what is left. Each file is taken out of the pool by whoever writes over it or removes it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::segment::recycle::Recycled;
@@ -14,6 +15,9 @@ use crate::sync::{self, Condvar, Mutex};
 
 #[derive(Debug, Default)]
 struct Files {
+    /// The sizes of segments that are no part of the log any more and whose files have no place here
+    /// yet. Nobody can tell what becomes of them; whoever needs the space waits.
+    leaving: u64,
     /// To become spares.
     recycled: Vec<Recycled>,
     /// To be removed: name and size.
@@ -32,13 +36,24 @@ struct Files {
 pub(crate) struct Pool {
     storage: Arc<dyn Storage>,
     files: Mutex<Files>,
-    /// A removal ended.
-    removed: Condvar,
+    /// A removal ended, or a file came.
+    changed: Condvar,
 }
 
 impl Pool {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
-        Arc::new(Self { storage, files: Mutex::default(), removed: Condvar::new() })
+        Arc::new(Self { storage, files: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// Segments of so many bytes are about to leave the log. Called before anybody finds them gone, so
+    /// that at no time a limit does not count them.
+    pub(crate) fn begin_leaving(&self, bytes: u64) {
+        self.files.lock().leaving += bytes;
+    }
+
+    /// What ends the leaving of so many bytes.
+    pub(crate) fn leaving(&self, bytes: u64) -> Leaving<'_> {
+        Leaving { pool: self, bytes }
     }
 
     /// How many files are kept to become spares.
@@ -59,7 +74,7 @@ impl Pool {
         let files = self.files.lock();
         let recycled: u64 = files.recycled.iter().map(Recycled::bytes).sum();
         let unneeded: u64 = files.unneeded.iter().map(|(_, bytes)| bytes).sum();
-        recycled.saturating_add(unneeded).saturating_add(files.going)
+        files.leaving.saturating_add(recycled).saturating_add(unneeded).saturating_add(files.going)
     }
 
     /// How many files are to be removed, or could not be.
@@ -76,26 +91,23 @@ impl Pool {
             return;
         }
         drop(files);
-        let own = Own { pool: Arc::clone(self), has_left: false };
-        let spawned = sync::spawn("stratalog-remove", move || {
-            let mut own = own;
-            while own.pool.remove_unneeded(true) {}
-            own.has_left = true;
-        });
+        let pool = Arc::clone(self);
+        let spawned = sync::spawn("stratalog-remove", move || while pool.remove_unneeded(true) {});
         if spawned.is_err() {
+            self.files.lock().has_thread = false;
             while self.remove_unneeded(false) {}
         }
     }
 
-    /// Removes one of the files that are in the pool, or waits until one that is being removed is
-    /// gone. False if there is none.
+    /// Removes one of the files that are in the pool, or waits for one that is being removed or about to
+    /// come here. False if there is none.
     pub(crate) fn remove_one(&self) -> bool {
         if self.remove_unneeded(false) {
             return true;
         }
         let mut files = self.files.lock();
-        if files.removers > 0 {
-            self.removed.wait(&mut files);
+        if files.removers > 0 || files.leaving > 0 {
+            self.changed.wait(&mut files);
             return true;
         }
         let Some(recycled) = files.recycled.pop() else { return false };
@@ -122,8 +134,32 @@ impl Pool {
         files.removers += 1;
         drop(files);
         let mut removing = Removing { pool: self, bytes, stuck: true };
-        removing.stuck = self.storage.remove(&name).is_err();
+        // A storage of the caller's may panic. That file stays, as any that can't be removed.
+        let removed = catch_unwind(AssertUnwindSafe(|| self.storage.remove(&name)));
+        removing.stuck = !matches!(removed, Ok(Ok(())));
         true
+    }
+}
+
+/// Segments that leave the log, until each has a place in the pool, or is kept by who reads it.
+#[derive(Debug)]
+pub(crate) struct Leaving<'a> {
+    pool: &'a Pool,
+    bytes: u64,
+}
+
+impl Leaving<'_> {
+    pub(crate) fn end(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+        self.pool.files.lock().leaving -= bytes;
+        self.pool.changed.notify_all();
+    }
+}
+
+impl Drop for Leaving<'_> {
+    /// Where a storage of the caller's has panicked.
+    fn drop(&mut self) {
+        self.end(self.bytes);
     }
 }
 
@@ -141,22 +177,6 @@ impl Drop for Removing<'_> {
         files.removers -= 1;
         files.stuck += usize::from(self.stuck);
         drop(files);
-        self.pool.removed.notify_all();
-    }
-}
-
-/// The pool's own thread. Where it could not be started, or a storage of the caller's has panicked in
-/// it, the next file starts another.
-struct Own {
-    pool: Arc<Pool>,
-    /// It found nothing more to do, and has said so.
-    has_left: bool,
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        if !self.has_left {
-            self.pool.files.lock().has_thread = false;
-        }
+        self.pool.changed.notify_all();
     }
 }

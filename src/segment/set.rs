@@ -99,8 +99,14 @@ impl Segments {
 
     /// Makes `head` the head, and takes out the segments at the beginning that are not needed any more:
     /// sealed, ending at or below the head, and followed by one whose link is durable, which bears
-    /// witness of where they ended. `durable` is the durable watermark. Returns them.
-    pub(crate) fn raise_head(&self, head: u64, durable: u64) -> Vec<Arc<Segment>> {
+    /// witness of where they ended. `durable` is the durable watermark. Returns them; `leave` hears how
+    /// many bytes they take before anybody finds them gone.
+    pub(crate) fn raise_head(
+        &self,
+        head: u64,
+        durable: u64,
+        leave: impl FnOnce(u64),
+    ) -> Vec<Arc<Segment>> {
         let mut dropped = Vec::new();
         self.change(|set| {
             let goes = |pair: &&[Arc<Segment>]| {
@@ -110,6 +116,7 @@ impl Segments {
             let count = set.segments.windows(2).take_while(goes).count();
             let (gone, kept) = set.segments.split_at(count);
             dropped.extend_from_slice(gone);
+            leave(gone.iter().map(|segment| segment.bytes).sum());
             SegmentSet { head, segments: kept.to_vec() }
         });
         dropped

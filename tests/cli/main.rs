@@ -4,6 +4,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "what tests count is small")]
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod copies;
 #[cfg(test)]
 mod damage;
@@ -17,6 +19,10 @@ mod golden;
 mod live;
 #[cfg(test)]
 mod mounted;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod probe;
 // Paths are shown as the system writes them, and only Linux tells who has a lock.
 #[cfg(all(test, target_os = "linux"))]
 mod snapshots;

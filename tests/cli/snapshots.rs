@@ -70,8 +70,7 @@ fn dump_of_each_golden_log() {
 fn help_and_version() {
     compare("help", "--help");
     compare("version", "--version");
-    let commands =
-        "info verify dump get tail append import export archive restore salvage truncate";
+    let commands = "info verify dump get tail append import export archive restore salvage truncate bench probe";
     for command in commands.split(' ').chain(["completions"]) {
         compare(&format!("help-{command}"), &format!("{command} --help"));
     }

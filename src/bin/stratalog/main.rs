@@ -8,6 +8,7 @@
 
 mod append;
 mod archive;
+mod bench;
 mod check;
 mod completions;
 mod control;
@@ -23,12 +24,16 @@ mod import;
 mod info;
 mod input;
 mod interrupt;
+mod latencies;
 mod output;
 mod payload;
 mod picture;
+mod probe;
 mod progress;
+mod quantity;
 mod restore;
 mod salvage;
+mod scratch;
 mod stream;
 mod tail;
 mod truncate;
@@ -47,7 +52,8 @@ Exit codes: 0 fine, 1 damage found, 2 usage or I/O.
 
 Addresses (LSN) are what appending returned; `stratalog info DIR` shows the
 first and the last. Only append, import, archive, restore, salvage and truncate
-write anything. NO_COLOR=1 and pipes have no colour.";
+write anything to a log; bench and probe write into a folder of their own, which
+they remove. NO_COLOR=1 and pipes have no colour.";
 
 /// Looks into write-ahead logs, verifies, follows, copies and mends them.
 #[derive(Parser)]
@@ -74,6 +80,8 @@ enum Command {
     Restore(restore::Restore),
     Salvage(salvage::Salvage),
     Truncate(truncate::Truncate),
+    Bench(bench::Bench),
+    Probe(probe::Probe),
     Completions(completions::Completions),
 }
 
@@ -97,6 +105,8 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<Outcome, Failure> {
         Command::Restore(it) => restore::run(it, output),
         Command::Salvage(it) => salvage::run(it, output),
         Command::Truncate(it) => truncate::run(it, output),
+        Command::Bench(it) => bench::run(it, output),
+        Command::Probe(it) => probe::run(it, output),
         Command::Completions(it) => completions::run(it, output),
     }
 }

@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::failure::Failure;
 
 /// Text is laid out for so many columns.
-#[cfg(test)]
 pub(crate) const COLUMNS: usize = 80;
 
 /// Where a command writes what it found.

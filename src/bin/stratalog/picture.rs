@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn rows(count: u64) -> Vec<Row> {
-        let row = |index| Row {
+        let row = |index: u64| Row {
             base: index << 20,
             bytes: 1 << 20,
             end: (index << 20) + (1_u64 << 19),

@@ -23,6 +23,19 @@ impl Bar {
         )
     }
 
+    /// A bar that is full at so many steps, with a message beside it.
+    pub(crate) fn steps(output: &Output, total: u64) -> Self {
+        Self::new(output, total, "[{bar:20}] {msg}")
+    }
+
+    /// This many steps are done.
+    pub(crate) fn at(&self, step: u64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(step);
+            bar.set_message(message());
+        }
+    }
+
     /// A bar that counts segments.
     pub(crate) fn segments(output: &Output) -> Self {
         Self::new(output, 0, "[{bar:30}] {pos}/{len} segments, {eta} left {msg}")

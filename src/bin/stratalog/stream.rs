@@ -86,15 +86,6 @@ pub(crate) fn count(bytes: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn only_as_it_is(bytes: &[u8], is_right: &dyn Fn(&[u8]) -> bool) {
-        assert!(is_right(bytes));
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.to_vec();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(!is_right(&flipped), "bit {bit}");
-        }
-    }
-
     #[test]
     fn each_part_is_read_as_it_was_written_and_refused_with_any_bit_flipped() {
         let id = LogId::new([7; 16]);
@@ -102,8 +93,17 @@ mod tests {
         let ends = end(3);
         let (first, second) = ends.split_at(HEADER_BYTES);
         assert_eq!((part(first), second.len()), (Some(Part::End), COUNT_BYTES));
-        only_as_it_is(&beginning(id), &is_beginning);
-        only_as_it_is(&header(4144, 9), &is_part);
-        only_as_it_is(second, &|bytes| count(bytes) == Some(3));
+        refuses_any_flip(&beginning(id), is_beginning);
+        refuses_any_flip(&header(4144, 9), is_part);
+        refuses_any_flip(second, |bytes| count(bytes) == Some(3));
+    }
+
+    fn refuses_any_flip(bytes: &[u8], is_right: impl Fn(&[u8]) -> bool) {
+        assert!(is_right(bytes));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_right(&flipped), "bit {bit}");
+        }
     }
 }

@@ -81,7 +81,9 @@ fn a_segment_goes_when_the_link_of_the_next_one_is_durable() {
         (5000, link + 8, vec![0]),
         (4999, link + 8, vec![]),
     ] {
-        let dropped = segments().raise_head(head, durable);
+        let mut bytes = 0;
+        let dropped = segments().raise_head(head, durable, |gone| bytes = gone);
+        assert_eq!(bytes, dropped.iter().map(|segment| segment.bytes).sum::<u64>());
         assert_eq!(dropped.iter().map(|it| it.base).collect::<Vec<_>>(), gone, "{head} {durable}");
     }
 }
