@@ -152,6 +152,35 @@ fn damage_that_appears_after_the_check_is_reported_as_damage() {
 }
 
 #[test]
+fn what_was_checked_is_not_checked_again() {
+    let whole = usual();
+    let frames = whole.segments[0].maker.frames.clone();
+    let records: Vec<_> = frames.iter().filter(|frame| frame.kind == Kind::Record).collect();
+    let (damaged, behind, last) = (records[3], records[5], records[records.len() - 1]);
+    let (middle, second) = (records[20].lsn, records[30].lsn);
+    let with = |offset, at: u64| {
+        let mut made = Made { end: last.end, ..whole.clone() };
+        made.flip(damaged.lsn + offset, 1);
+        let snapshot = made.snapshot();
+        let segment = &snapshot.set().segments[0];
+        let stretches = [segment.start()..middle, middle..second];
+        *segment.checked().lock() = stretches.to_vec();
+        let got = snapshot.get(Lsn::new(at)).map(|record| record.payload().to_vec());
+        (got, snapshot.last().map(|record| record.unwrap().lsn().get()))
+    };
+    // From the stretch's start only the headers are walked, and only up to the address.
+    let (got, found) = with(FRAME_HEADER_BYTES, behind.lsn);
+    assert_eq!((got.unwrap(), found.unwrap()), (behind.payload.clone(), last.lsn));
+    let (got, found) = with(FRAME_HEADER_BYTES, records[2].lsn);
+    assert_eq!((got.unwrap(), found.unwrap()), (records[2].payload.clone(), last.lsn));
+    // What begins where a stretch ends needs no look at it.
+    let (got, found) = with(5, middle);
+    assert_eq!((got.unwrap(), found.unwrap()), (records[20].payload.clone(), last.lsn));
+    // But the damaged one is never handed out.
+    assert!(is_damage_at(&with(FRAME_HEADER_BYTES, damaged.lsn).0.unwrap_err(), damaged));
+}
+
+#[test]
 fn what_was_read_by_skipping_damage_is_not_taken_for_checked() {
     let mut made = usual();
     let records = made.records();
