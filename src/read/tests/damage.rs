@@ -158,26 +158,33 @@ fn what_was_checked_is_not_checked_again() {
     let records: Vec<_> = frames.iter().filter(|frame| frame.kind == Kind::Record).collect();
     let (damaged, behind, last) = (records[3], records[5], records[records.len() - 1]);
     let (middle, second) = (records[20].lsn, records[30].lsn);
-    let with = |offset, at: u64| {
+    let with = |offset, at: u64, ends: &[u64]| {
         let mut made = Made { end: last.end, ..whole.clone() };
         made.flip(damaged.lsn + offset, 1);
         let snapshot = made.snapshot();
         let segment = &snapshot.set().segments[0];
-        let stretches = [segment.start()..middle, middle..second];
-        *segment.checked().lock() = stretches.to_vec();
+        let mut checked = segment.checked().lock();
+        for end in ends {
+            let start = checked.last().map_or(segment.start(), |below| below.end);
+            checked.push(start..*end);
+        }
+        drop(checked);
         let got = snapshot.get(Lsn::new(at)).map(|record| record.payload().to_vec());
-        (got, snapshot.last().map(|record| record.unwrap().lsn().get()))
+        assert_eq!(snapshot.last().unwrap().unwrap().lsn().get(), last.lsn);
+        got
     };
     // From the stretch's start only the headers are walked, and only up to the address.
-    let (got, found) = with(FRAME_HEADER_BYTES, behind.lsn);
-    assert_eq!((got.unwrap(), found.unwrap()), (behind.payload.clone(), last.lsn));
-    let (got, found) = with(FRAME_HEADER_BYTES, records[2].lsn);
-    assert_eq!((got.unwrap(), found.unwrap()), (records[2].payload.clone(), last.lsn));
+    for record in [behind, records[2]] {
+        let got = with(FRAME_HEADER_BYTES, record.lsn, &[middle, second]);
+        assert_eq!(got.unwrap(), record.payload);
+    }
     // What begins where a stretch ends needs no look at it.
-    let (got, found) = with(5, middle);
-    assert_eq!((got.unwrap(), found.unwrap()), (records[20].payload.clone(), last.lsn));
+    for ends in [&[middle][..], &[middle, second]] {
+        assert_eq!(with(5, middle, ends).unwrap(), records[20].payload);
+    }
     // But the damaged one is never handed out.
-    assert!(is_damage_at(&with(FRAME_HEADER_BYTES, damaged.lsn).0.unwrap_err(), damaged));
+    let got = with(FRAME_HEADER_BYTES, damaged.lsn, &[middle, second]);
+    assert!(is_damage_at(&got.unwrap_err(), damaged));
 }
 
 #[test]
