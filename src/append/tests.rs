@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::append::appender::Appender;
 use crate::append::disk::{Disk, UNSEALED_MAX};
 use crate::error::{Error, Op};
+use crate::format::segment_name;
 use crate::options::{AtLimit, Options};
 use crate::protocol::{Medium, Protocol};
 use crate::recover::recover;
@@ -173,4 +174,21 @@ fn the_oldest_segment_is_not_dropped_for_one_that_nobody_has_begun() {
     appender.append(b"begun").unwrap();
     assert!(disk.drops_oldest(protocol).unwrap());
     assert!(disk.segments.head() > first);
+}
+
+#[test]
+fn a_cut_does_not_sync_again_what_is_durable_already() {
+    let storage = FaultStorage::new();
+    let appender = open(&storage, false);
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    appender.append_durable(b"kept").unwrap();
+    let end = protocol.durable();
+    appender.append(b"cut off").unwrap();
+    let before = storage.events();
+    let alone = disk.truncation.lock();
+    assert!(disk.cut(protocol, end).unwrap().is_some());
+    drop(alone);
+    let is_sync = |event: &Event| event.kind == EventKind::Sync && event.name == segment_name(0);
+    let events = storage.history().into_iter().filter(|event| event.number >= before);
+    assert_eq!(events.filter(is_sync).count(), 1, "of its trailer");
 }

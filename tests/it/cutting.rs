@@ -5,8 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use stratalog::format::segment_name;
-use stratalog::storage::{Event, EventKind, FaultStorage, MemoryStorage, Storage};
+use stratalog::storage::{FaultStorage, MemoryStorage, Storage};
 use stratalog::{Error, Log, Lsn, Options, SegmentState, Snapshot};
 
 const SEGMENT_BYTES: u64 = 16 << 10;
@@ -215,20 +214,6 @@ fn nothing_changes_where_nothing_follows() {
     assert_eq!((log.tail(), used()), (tail, segments));
     let log = open(FaultStorage::from_image(disk.crash(3)));
     assert_eq!(log.snapshot().iter().count(), 1, "what was kept is durable");
-}
-
-#[test]
-fn what_is_durable_already_is_not_synced_again_by_a_cut() {
-    let disk = FaultStorage::new();
-    let log = open(disk.clone());
-    let one = log.append_durable(b"one").unwrap();
-    log.append(b"two").unwrap();
-    let before = disk.events();
-    log.truncate_after(one).unwrap();
-    let segment = segment_name(0);
-    let is_sync = |event: &Event| event.kind == EventKind::Sync && event.name == segment;
-    let events = disk.history().into_iter().filter(|event| event.number >= before);
-    assert_eq!(events.filter(is_sync).count(), 1, "of its trailer");
 }
 
 /// Stops the others also where a check fails.
