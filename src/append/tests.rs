@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::append::appender::Appender;
 use crate::append::disk::{Disk, UNSEALED_MAX};
 use crate::error::{Error, Op};
-use crate::options::Options;
+use crate::format::segment_name;
+use crate::options::{AtLimit, Options};
 use crate::protocol::{Medium, Protocol};
 use crate::recover::recover;
 use crate::segment::set::Segments;
@@ -23,15 +24,18 @@ const WHOLE: &[u8] = &[7; 8192 - 48 - 16];
 
 /// Opens the log on `disk` as it is opened, but starts no thread.
 fn open(disk: &FaultStorage, background: bool) -> Appender {
+    open_with(disk, Options::new().segment_bytes(BYTES).background(background))
+}
+
+fn open_with(disk: &FaultStorage, options: &Options) -> Appender {
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    let options = Options::new().segment_bytes(BYTES).background(background).clone();
-    let found = recover(&storage, &options).unwrap();
+    let found = recover(&storage, options).unwrap();
     assert!(found.start.active.is_none(), "new, or not closed");
     let protocol = Protocol::new(found.tail, options.write_buffer_bytes, found.id);
-    let supply = Supply::new(Arc::clone(&storage), found.id, &options, found.start);
+    let supply = Supply::new(Arc::clone(&storage), found.id, options, found.start);
     let segments = Segments::new(found.head, found.segments);
     let (control, checksum) = (found.control, found.last_checksum);
-    let disk = Disk::new(storage, segments, supply, control, checksum, &options);
+    let disk = Disk::new(storage, segments, supply, control, checksum, options);
     Appender::new(protocol, disk, BYTES)
 }
 
@@ -152,4 +156,39 @@ fn a_sync_leader_looks_for_company() {
         0
     });
     assert_eq!(looks.get(), 1);
+}
+
+#[test]
+fn the_oldest_segment_is_not_dropped_for_one_that_nobody_has_begun() {
+    let mut options = Options::new();
+    options.segment_bytes(BYTES).background(false);
+    options.max_log_bytes(2 * BYTES).at_limit(AtLimit::DropOldest);
+    let appender = open_with(&FaultStorage::new(), &options);
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    let first = appender.append(WHOLE).unwrap();
+    // Another is attached, and its link not claimed: whoever waited for it might wait for ever.
+    disk.make_room(protocol, protocol.tail(), 24).unwrap();
+    assert_eq!(unsealed(&appender), 2);
+    assert!(!disk.drops_oldest(protocol).unwrap());
+    assert!(disk.segments.head() <= first);
+    appender.append(b"begun").unwrap();
+    assert!(disk.drops_oldest(protocol).unwrap());
+    assert!(disk.segments.head() > first);
+}
+
+#[test]
+fn a_cut_does_not_sync_again_what_is_durable_already() {
+    let storage = FaultStorage::new();
+    let appender = open(&storage, false);
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    appender.append_durable(b"kept").unwrap();
+    let end = protocol.durable();
+    appender.append(b"cut off").unwrap();
+    let before = storage.events();
+    let alone = disk.truncation.lock();
+    assert!(disk.cut(protocol, end).unwrap().is_some());
+    drop(alone);
+    let is_sync = |event: &Event| event.kind == EventKind::Sync && event.name == segment_name(0);
+    let events = storage.history().into_iter().filter(|event| event.number >= before);
+    assert_eq!(events.filter(is_sync).count(), 1, "of its trailer");
 }

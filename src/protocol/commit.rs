@@ -146,8 +146,8 @@ impl Protocol {
     fn walk(&self, from: u64, extent: &Extent) -> Run {
         let mut run = Run { base: extent.base, from, data_end: from, to: from };
         let mut at = from;
-        let window_end = from + self.ring.bytes();
-        while extent.end - at >= FRAME_HEADER_BYTES && at + FRAME_HEADER_BYTES <= window_end {
+        let last_end = extent.end.min(from + self.ring.bytes());
+        while at + FRAME_HEADER_BYTES <= last_end {
             let Some(header) = self.ring.peek(at) else { break };
             let data_end = at + written_bytes(header);
             at += header.frame_bytes();

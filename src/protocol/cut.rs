@@ -134,3 +134,30 @@ impl Cutting<'_> {
         led.and_then(|()| self.protocol.lead_sync(medium)).map_err(|_| Stopped::Failed)
     }
 }
+
+#[cfg(all(test, not(stratalog_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_inside_a_cut_is_gone_and_what_ends_where_it_begins_or_ends_is_not() {
+        let cuts = Cuts::new();
+        cuts.push(100, 200);
+        cuts.push(300, 400);
+        for (target, is_gone) in
+            [(100, false), (101, true), (199, true), (200, false), (300, false), (350, true)]
+        {
+            assert_eq!(cuts.holds(target), is_gone, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_forgotten_with_the_one_that_covers_it() {
+        let cuts = Cuts::new();
+        for (end, fresh) in [(100, 200), (300, 400), (250, 500), (250, 600)] {
+            cuts.push(end, fresh);
+        }
+        assert_eq!(*cuts.ranges.lock(), [(100, 200), (250, 600)]);
+        assert_eq!(cuts.count(), 4);
+    }
+}

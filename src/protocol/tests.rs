@@ -91,3 +91,99 @@ fn a_leader_is_let_go_while_others_go_on_publishing() {
     list.fed.store(0, Ordering::Relaxed);
     assert_eq!(protocol.commit_until(&list, tail), Ok(tail));
 }
+
+/// A protocol with a ring of 4 KiB, whose next address is `at` in a segment up to `end`.
+fn protocol_at(at: u64, end: u64) -> Protocol {
+    let protocol = Protocol::new(at, 4096, LogId::new([7; 16]));
+    protocol.attach(Extent { base: 0, end, previous_base: u64::MAX, previous_end: u64::MAX });
+    protocol
+}
+
+#[test]
+fn an_idle_mark_is_claimed_only_where_it_fits_and_nothing_has_to_come_before_it() {
+    let mark_at = |at: u64, attached_end: u64| {
+        let protocol = protocol_at(at, START + 1024);
+        protocol.raise_attached_end(attached_end);
+        protocol.reserve_mark(at)
+    };
+    let end = START + 1024;
+    assert_eq!(mark_at(START, end), Some((START, START + 16)));
+    assert_eq!(mark_at(START, START + 16), Some((START, START + 16)));
+    assert_eq!(mark_at(START, START + 8), None, "that is not attached");
+    assert_eq!(mark_at(frames_start(0), end), None, "the link comes first");
+    assert_eq!(mark_at(end - 16, end), Some((end - 16, end)));
+    assert_eq!(mark_at(end - 8, end + 4096), None, "it would lie behind the frames");
+    // Where the log ends elsewhere, or the ring is full.
+    let (protocol, list) = (protocol(), List::default());
+    assert_eq!(protocol.reserve_mark(START + 8), None);
+    for _ in 0..4 {
+        stage(&protocol, &list, 1024);
+    }
+    let tail = protocol.tail();
+    assert_eq!(protocol.reserve_mark(tail), None);
+    protocol.commit_until(&list, tail).unwrap();
+    assert_eq!(protocol.reserve_mark(tail), Some((tail, tail + 16)));
+}
+
+#[test]
+fn neither_link_nor_padding_is_claimed_where_nothing_is_attached() {
+    let first = frames_start(0);
+    let protocol = protocol_at(first, START + 64);
+    let refused = |tail, need| Err(Refusal::NoSegment { tail, need });
+    protocol.raise_attached_end(START - 8);
+    assert_eq!(protocol.reserve(24), refused(first, 24));
+    protocol.raise_attached_end(START);
+    assert!(matches!(protocol.reserve(24), Ok(Claim::Link { .. })));
+    let (base, end) = (16384, 16384 + 12288);
+    protocol.attach(Extent { base, end, previous_base: 0, previous_end: START + 64 });
+    protocol.raise_attached_end(START + 8);
+    assert_eq!(protocol.reserve(128), refused(START, 128));
+    protocol.raise_attached_end(START + 16);
+    assert_eq!(protocol.reserve(128), Ok(Claim::Padding { at: START, end: START + 64 }));
+}
+
+#[test]
+fn a_segment_without_a_record_is_not_rolled() {
+    let (protocol, list) = (protocol(), List::default());
+    assert_eq!(protocol.reserve_rest(0), Ok(None));
+    stage(&protocol, &list, 64);
+    // There is no other segment yet.
+    assert!(protocol.reserve_rest(0).is_err());
+    assert_eq!(protocol.reserve_rest(8192), Ok(None));
+}
+
+#[test]
+fn nothing_is_asked_for_that_is_durable_already() {
+    let (protocol, list) = (protocol(), List::default());
+    let end = stage(&protocol, &list, 64);
+    assert_eq!(protocol.asked(), None);
+    assert!(protocol.call_when_durable(end, Box::new(|_| {})));
+    assert_eq!(protocol.asked(), Some(end));
+    protocol.sync_until(&list, end).unwrap();
+    assert_eq!(protocol.asked(), None);
+}
+
+#[test]
+fn who_follows_is_not_told_before_there_is_more() {
+    let (protocol, list) = (protocol(), List::default());
+    let mut place = Place::default();
+    let position = protocol.committed();
+    let looked =
+        protocol.poll_ahead(Followed::Committed, position, &mut place, std::task::Waker::noop());
+    assert_eq!(looked, Ahead::Nothing);
+    assert!(!protocol.commit_followers.covers_any(position));
+    assert!(protocol.commit_followers.covers_any(position + 1));
+    protocol.forget_follower(Followed::Committed, &mut place);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            protocol.wait_ahead(Followed::Committed, position, &crate::sync::Deadline::NEVER)
+        });
+        while protocol.commit_followers.count() == 0 {
+            std::thread::yield_now();
+        }
+        let early = protocol.commit_followers.covers_any(position);
+        let end = stage(&protocol, &list, 64);
+        protocol.commit_until(&list, end).unwrap();
+        assert_eq!((thread.join().unwrap(), early), (Ahead::More, false));
+    });
+}

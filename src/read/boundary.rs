@@ -179,11 +179,23 @@ mod tests {
     #[test]
     fn a_short_stretch_grows_and_a_long_one_does_not() {
         let mut stretches = Vec::new();
-        for at in [0, 8, 16] {
+        for at in [4096, 4104, 4112] {
             insert(&mut stretches, at..at + 8);
         }
-        insert(&mut stretches, 24..24 + STRETCH_BYTES);
-        insert(&mut stretches, 24 + STRETCH_BYTES..1000);
-        assert_eq!(stretches, [0..24 + STRETCH_BYTES, 24 + STRETCH_BYTES..1000]);
+        let first = 4120 + STRETCH_BYTES;
+        insert(&mut stretches, 4120..first);
+        let second = first + STRETCH_BYTES;
+        insert(&mut stretches, first..second);
+        insert(&mut stretches, second..second + 8);
+        assert_eq!(stretches, [4096..first, first..second, second..second + 8]);
+    }
+
+    #[test]
+    fn a_stretch_between_two_others_is_kept() {
+        let mut stretches = Vec::new();
+        for at in [4096, 4112, 4104] {
+            insert(&mut stretches, at..at + 8);
+        }
+        assert_eq!(stretches, [4096..4112, 4112..4120]);
     }
 }

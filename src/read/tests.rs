@@ -10,3 +10,4 @@ mod fixture;
 mod iteration;
 #[cfg(feature = "bytes")]
 mod pinned;
+mod walking;

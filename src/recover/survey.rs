@@ -360,7 +360,7 @@ fn link_fact(bytes: &[u8], start: u64, salt: Salt) -> LinkFact {
     link.map_or_else(LinkFact::Invalid, LinkFact::Valid)
 }
 
-/// Whether a whole valid frame lies at `at` in a segment, whatever its kind.
+/// Whether a whole valid frame lies at `at` in a segment, not below its first one, whatever its kind.
 pub(super) fn has_frame(storage: &dyn Storage, segment: &SegmentFile, at: u64) -> Result<bool> {
     let limit = frames_end(segment.base, segment.bytes.min(segment.file_bytes));
     let name = segment.name();
@@ -372,7 +372,7 @@ pub(super) fn has_frame(storage: &dyn Storage, segment: &SegmentFile, at: u64) -
     let mut bytes = vec![0; 16];
     for _ in 0..2 {
         let end = at.saturating_add(bytes.len() as u64);
-        if at < segment.start() || end > limit {
+        if end > limit {
             return Ok(false);
         }
         read_exact_at(&*file, &mut bytes, at - segment.base).map_err(error(Op::Read))?;
@@ -381,7 +381,8 @@ pub(super) fn has_frame(storage: &dyn Storage, segment: &SegmentFile, at: u64) -
             return Ok(false);
         };
         let frame = usize::try_from(header.frame_bytes()).unwrap_or(usize::MAX);
-        if bytes.len() < frame && at.saturating_add(frame as u64) <= limit {
+        // No length makes it read or keep more than the segment has.
+        if at.saturating_add(frame as u64) <= limit {
             bytes.resize(frame, 0);
         }
     }

@@ -7,6 +7,7 @@ mod damaged;
 mod images;
 mod interrupted;
 mod links;
+mod lost_control;
 mod policies;
 mod proof;
 mod refused;

@@ -245,3 +245,34 @@ impl Drop for File {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Image, MemoryStorage};
+
+    #[test]
+    fn a_trailer_speaks_for_the_end_that_it_names_and_for_no_other() {
+        const BYTES: u64 = 16 << 10;
+        let id = LogId::new(*b"the id of a test");
+        let end = frames_start(0) + 48;
+        let trailer = Trailer {
+            end,
+            records: 0,
+            first: None,
+            last: None,
+            frames_crc: 7,
+            previous_checksum: 9,
+        };
+        let mut bytes = vec![0; BYTES as usize - BLOCK_LEN];
+        bytes.extend(trailer.encode(&id, 0));
+        let mut image = Image::new();
+        image.insert(segment_name(0), bytes);
+        let storage = MemoryStorage::from_image(image);
+        let summary = |end| Segment::new((0, BYTES), end, id, None).summary(&storage);
+        assert_eq!(summary(end).map(|(trailer, _)| trailer), Some(trailer));
+        // It was cut after the trailer was written, or before.
+        assert_eq!(summary(end - 8), None);
+        assert_eq!(summary(end + 8), None);
+    }
+}

@@ -87,6 +87,8 @@ fn a_trailer_that_no_frames_could_have_is_refused() {
     refused(Trailer { first: Some(start - 8), ..trailer() });
     refused(Trailer { first: trailer().last, ..trailer() });
     refused(Trailer { last: Some(trailer().end), ..trailer() });
+    let end = Some(trailer().end);
+    refused(Trailer { records: 1, first: end, last: end, ..trailer() });
     let block = trailer().encode(&ID, BASE);
     let block = block::with_field(block, 4088, 1, Salt::new(&ID).at(BASE));
     assert_eq!(Trailer::decode(&block, &ID, BASE), Err(Defect::Malformed));

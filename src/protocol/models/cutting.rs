@@ -102,6 +102,30 @@ fn a_callback_hears_of_a_cut() {
     a_listener_hears_of_a_cut(Told::callback);
 }
 
+/// Runs `other` beside leaders that are at work until the log is poisoned.
+fn beside_leaders(other: impl Fn(&Log) -> Option<Stopped> + Send + Sync + Copy + 'static) {
+    model(move || {
+        let log = Log::new(1024, 128, DiskState::default());
+        assert!(log.protocol.commit_lead.signal() && log.protocol.sync_lead.signal());
+        let waiting = Arc::clone(&log);
+        let thread = thread::spawn(move || other(&waiting));
+        log.protocol.poison();
+        assert_eq!(thread.join().unwrap(), Some(Stopped::Poisoned));
+        let state = log.disk.state.lock();
+        assert_eq!((state.written_to, state.synced_to), (START, START));
+    });
+}
+
+#[test]
+fn a_cut_does_not_begin_before_the_leaders_have_left() {
+    beside_leaders(|log| log.protocol.begin_cut(&log.disk).map(drop).err());
+}
+
+#[test]
+fn what_is_written_beside_the_ring_is_not_written_before_the_leader_has_left() {
+    beside_leaders(|log| log.direct(120).err());
+}
+
 #[test]
 fn a_cut_and_a_failure_leave_nobody_waiting() {
     model(|| {

@@ -245,6 +245,24 @@ fn what_is_checked_is_remembered_from_boundary_to_boundary() {
 }
 
 #[test]
+fn what_is_checked_is_remembered_in_short_stretches_also_behind_a_long_record() {
+    let mut maker = Maker::small(0);
+    maker.record(&[1; 2000]);
+    for _ in 0..40 {
+        maker.record(&[2; 8]);
+    }
+    let made = Made::of([maker]);
+    let snapshot = made.snapshot();
+    snapshot.last().unwrap();
+    let frames = made.frames();
+    for stretch in &*snapshot.set().segments[0].checked().lock() {
+        let last = frames.iter().find(|frame| frame.end == stretch.end).unwrap();
+        // Each ends with the frame that makes it long enough.
+        assert!(last.lsn - stretch.start < 512, "{stretch:?}");
+    }
+}
+
+#[test]
 fn several_threads_may_look_up_addresses_at_once() {
     let made = usual();
     for _ in 0..20 {

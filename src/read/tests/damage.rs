@@ -152,6 +152,42 @@ fn damage_that_appears_after_the_check_is_reported_as_damage() {
 }
 
 #[test]
+fn what_was_checked_is_not_checked_again() {
+    let whole = usual();
+    let frames = whole.segments[0].maker.frames.clone();
+    let records: Vec<_> = frames.iter().filter(|frame| frame.kind == Kind::Record).collect();
+    let (damaged, behind, last) = (records[3], records[5], records[records.len() - 1]);
+    let (middle, second) = (records[20].lsn, records[30].lsn);
+    let with = |offset, at: u64, ends: &[u64]| {
+        let mut made = Made { end: last.end, ..whole.clone() };
+        made.flip(damaged.lsn + offset, 1);
+        let snapshot = made.snapshot();
+        let segment = &snapshot.set().segments[0];
+        let mut checked = segment.checked().lock();
+        for end in ends {
+            let start = checked.last().map_or(segment.start(), |below| below.end);
+            checked.push(start..*end);
+        }
+        drop(checked);
+        let got = snapshot.get(Lsn::new(at)).map(|record| record.payload().to_vec());
+        assert_eq!(snapshot.last().unwrap().unwrap().lsn().get(), last.lsn);
+        got
+    };
+    // From the stretch's start only the headers are walked, and only up to the address.
+    for record in [behind, records[2]] {
+        let got = with(FRAME_HEADER_BYTES, record.lsn, &[middle, second]);
+        assert_eq!(got.unwrap(), record.payload);
+    }
+    // What begins where a stretch ends needs no look at it.
+    for ends in [&[middle][..], &[middle, second]] {
+        assert_eq!(with(5, middle, ends).unwrap(), records[20].payload);
+    }
+    // But the damaged one is never handed out.
+    let got = with(FRAME_HEADER_BYTES, damaged.lsn, &[middle, second]);
+    assert!(is_damage_at(&got.unwrap_err(), damaged));
+}
+
+#[test]
 fn what_was_read_by_skipping_damage_is_not_taken_for_checked() {
     let mut made = usual();
     let records = made.records();
