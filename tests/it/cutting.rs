@@ -5,17 +5,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use stratalog::storage::{FaultStorage, MemoryStorage, Storage};
+use stratalog::storage::{Event, EventKind, FaultStorage, MemoryStorage, Storage};
 use stratalog::{Error, Log, Lsn, Options, SegmentState, Snapshot};
 
 const SEGMENT_BYTES: u64 = 16 << 10;
 
+fn small() -> Options {
+    let mut options = Options::new();
+    options.segment_bytes(SEGMENT_BYTES).write_buffer_bytes(8 << 10);
+    options
+}
+
 fn open(storage: impl Storage) -> Log {
-    Options::new()
-        .segment_bytes(SEGMENT_BYTES)
-        .write_buffer_bytes(8 << 10)
-        .open_with(storage)
-        .unwrap()
+    small().open_with(storage).unwrap()
 }
 
 fn all(snapshot: &Snapshot) -> Vec<(Lsn, Vec<u8>)> {
@@ -133,6 +135,44 @@ fn a_cut_is_there_when_it_returns_and_so_is_what_it_kept() {
         let kept = all(&open(image).snapshot());
         assert_eq!(kept.last().unwrap().0, keep);
         assert_eq!(kept[..], records[..kept.len()]);
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_event_of_a_cut_leaves_the_log_before_it_or_after_it() {
+    for back in [2, 7, 20, 45] {
+        let disk = FaultStorage::new();
+        // Nobody else writes to the disk.
+        let log = small().background(false).open_with(disk.clone()).unwrap();
+        let mut records = fill(&log, 500, 2);
+        let durable = records.len();
+        log.sync().unwrap();
+        // In the cache only, up to the fourth segment.
+        records.extend(fill(&log, 500, 4));
+        let number = records.len() - back;
+        let keep = records[number - 1].0;
+        let begin = disk.events();
+        log.truncate_after(keep).unwrap();
+        let is_commit = |event: &&Event| event.kind == EventKind::Sync && event.name == "control";
+        let history = disk.history();
+        let commit = history.iter().skip_while(|event| event.number < begin).find(is_commit);
+        let commit = commit.expect("the control file is synced").number;
+        for event in begin..=disk.events() {
+            for seed in 0..18 {
+                let log = open(FaultStorage::from_image(disk.crash_at(event, seed)));
+                let seen = all(&log.snapshot());
+                assert_eq!(seen[..], records[..seen.len()], "{back}: {event}/{seed}");
+                let is_after = seen.len() == number;
+                assert!(is_after || event <= commit, "{back}: {event}/{seed}: {}", seen.len());
+                assert!(
+                    seen.len() >= durable.min(number),
+                    "{back}: {event}/{seed}: {}",
+                    seen.len()
+                );
+            }
+        }
+        let after = commit + 1..=disk.events();
+        assert!(after.count() > 2, "there are steps behind the commit");
     }
 }
 
