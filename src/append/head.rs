@@ -44,8 +44,8 @@ impl Disk {
         Ok(self.segments.raise_head(to, durable, |bytes| pool.begin_leaving(bytes)))
     }
 
-    /// Lets the files go of segments that were taken out of the log; some may go later. The caller holds the lock of
-    /// truncation, so that none of it happens after the log was closed.
+    /// Lets the files go of segments that were taken out of the log; some may go later. The caller holds
+    /// the lock of truncation, so that none of it happens after the log was closed.
     ///
     /// # Errors
     ///

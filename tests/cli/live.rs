@@ -62,7 +62,8 @@ fn commands_that_read_do_so_beside_a_writer() {
         }
     });
     let text = on("info", &dir).fine();
-    assert!(text.contains(&format!("process {} writes it", std::process::id())), "{text}");
+    let writer = format!("process {} writes it", std::process::id());
+    assert!(text.contains(&writer) || cfg!(not(target_os = "linux")), "{text}");
     // The truncations may have left gaps in it.
     let copies = files(&archive).into_keys().filter(|path| path.extension().is_some());
     let verified = run([PathBuf::from("verify")].into_iter().chain(copies)).fine();
@@ -114,8 +115,9 @@ fn commands_that_write_are_refused_beside_a_writer() {
         &["archive", dir_text, new_text, "--roll"],
         &["salvage", dir_text, new_text],
     ] {
-        let line = run(arguments).refused();
-        assert!(line.contains("open"), "{line}");
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!ran.stdout.contains("Done") && ran.one_line().contains("open"));
     }
     // To see what would happen is no writing.
     let text = run(["truncate", dir_text, "--before", &lsn, "--dry-run"]).fine();

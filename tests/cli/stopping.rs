@@ -91,3 +91,33 @@ fn ctrl_c_ends_append_with_all_that_came_durable() {
     assert_eq!(texts, ["one", "two"]);
     assert!(run(["info".as_ref(), dir.as_os_str()]).fine().contains("state      closed"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_full_is_an_error() {
+    let place = tempfile::tempdir().expect("a folder");
+    let dir = place.path().join("wal");
+    small_log(&dir).append(b"one").expect("appended");
+    for arguments in [["info"], ["dump"], ["export"], ["verify"]] {
+        let full = std::fs::File::create("/dev/full").expect("it is there");
+        let output = command().args(arguments).arg(&dir).stdout(full).output();
+        let ran = finished(&output.expect("the tool is there"));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.one_line().contains("failed to write standard output"));
+    }
+}
+
+#[test]
+fn no_bytes_of_a_record_reach_a_terminal_unescaped() {
+    let place = tempfile::tempdir().expect("a folder");
+    let dir = place.path().join("wal");
+    let log = small_log(&dir);
+    let all: Vec<u8> = (0..=255).collect();
+    log.append(&all).expect("appended");
+    log.append("\u{9b}2J \u{202e}".as_bytes()).expect("appended");
+    for arguments in [&["dump"][..], &["tail"], &["dump", "--format", "hex"], &["dump", "--json"]] {
+        let text = run(arguments.iter().map(std::ffi::OsStr::new).chain([dir.as_os_str()])).fine();
+        let is_unsafe = |c: &char| c.is_control() && *c != '\n';
+        assert_eq!(text.chars().find(is_unsafe), None, "{arguments:?}");
+    }
+}

@@ -11,6 +11,9 @@ use stratalog::format::{FileKind, LOCK_NAME, TEMPORARY_SUFFIX, archived, classif
 
 use crate::failure::Failure;
 
+/// How often the list of locks is read before a log counts as one that nobody writes.
+const LOOKS: usize = 8;
+
 /// One file of the directory.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -93,8 +96,16 @@ impl Directory {
     /// Who writes the log.
     pub(crate) fn writer(&self) -> Writer {
         let Ok(metadata) = fs::metadata(self.path.join(LOCK_NAME)) else { return Writer::Nobody };
-        let Ok(locks) = fs::read_to_string("/proc/locks") else { return Writer::Unknown };
-        writer_of(&locks, &file_of(&metadata))
+        let file = file_of(&metadata);
+        // The list is read in pieces: where locks come and go meanwhile, one may be passed over.
+        for _ in 0..LOOKS {
+            let Ok(locks) = fs::read_to_string("/proc/locks") else { return Writer::Unknown };
+            let writer = writer_of(&locks, &file);
+            if writer != Writer::Nobody {
+                return writer;
+            }
+        }
+        Writer::Nobody
     }
 }
 

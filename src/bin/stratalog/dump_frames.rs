@@ -29,7 +29,11 @@ pub(crate) fn run(arguments: &Dump, output: &mut Output) -> Result<Outcome, Fail
         if dumping.left == 0 || interrupt::is_requested() {
             break;
         }
-        dumping.file(&path)?;
+        match dumping.file(&path) {
+            // The writer has dropped it meanwhile.
+            Err(failure) if failure.is_not_found() && path != arguments.dir => {}
+            done => done?,
+        }
     }
     Ok(dumping.outcome)
 }

@@ -65,7 +65,17 @@ impl Output {
 
     /// Writes one JSON value, on a line of its own.
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        self.line(value)
+        let text = value.to_string();
+        if !text.contains(char::is_control) {
+            return self.line(text);
+        }
+        // They stand in strings only, where they may be escaped; a terminal might obey them.
+        let escaped = text.chars().map(|character| match character {
+            control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
+            character => character.to_string(),
+        });
+        let escaped: String = escaped.collect();
+        self.line(escaped)
     }
 
     /// Writes bytes as they are.

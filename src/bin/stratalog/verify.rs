@@ -118,8 +118,11 @@ fn verify_log(dir: &Path, all: &mut Verified, output: &Output) -> Result<(), Fai
         return Ok(());
     }
     control::check(&dir.join(CONTROL_NAME), &mut all.damage, &mut all.notes)?;
-    if matches!(directory.writer(), Writer::Nobody | Writer::Unknown) {
-        let preview = Options::new().preview(dir)?;
+    // What opening says counts only if nobody wrote meanwhile.
+    let is_idle = || directory.writer() == Writer::Nobody;
+    let preview = if is_idle() { Some(Options::new().preview(dir)) } else { None };
+    if let Some(preview) = preview.filter(|_| is_idle()) {
+        let preview = preview?;
         let refusal = preview.refusal.and_then(|error| Finding::of_error(&error));
         all.damage.extend(refusal);
         all.notes.extend(preview.recovery.cut.as_ref().map(Finding::of_cut));

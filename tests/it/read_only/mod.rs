@@ -4,6 +4,7 @@
 
 mod archived;
 mod beside;
+mod changing;
 mod damaged;
 mod events;
 #[cfg(target_os = "linux")]
