@@ -264,7 +264,7 @@ mod tests {
             frames_crc: 7,
             previous_checksum: 9,
         };
-        let mut bytes = vec![0; BYTES as usize - BLOCK_LEN];
+        let mut bytes = vec![0; usize::try_from(BYTES).unwrap() - BLOCK_LEN];
         bytes.extend(trailer.encode(&id, 0));
         let mut image = Image::new();
         image.insert(segment_name(0), bytes);
