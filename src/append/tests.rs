@@ -11,7 +11,7 @@ use crate::append::disk::{Disk, UNSEALED_MAX};
 use crate::error::{Error, Op};
 use crate::format::segment_name;
 use crate::options::{AtLimit, Options};
-use crate::protocol::{Medium, Protocol};
+use crate::protocol::{Failed, Medium, Protocol, Run};
 use crate::recover::recover;
 use crate::segment::set::Segments;
 use crate::segment::supply::Supply;
@@ -191,4 +191,64 @@ fn a_cut_does_not_sync_again_what_is_durable_already() {
     let is_sync = |event: &Event| event.kind == EventKind::Sync && event.name == segment_name(0);
     let events = storage.history().into_iter().filter(|event| event.number >= before);
     assert_eq!(events.filter(is_sync).count(), 1, "of its trailer");
+}
+
+/// The disk, but with no room for another segment.
+struct Full<'a>(&'a Disk);
+
+impl Medium for Full<'_> {
+    type NoRoom = ();
+
+    fn make_room(&self, _protocol: &Protocol, _tail: u64, _need: u64) -> Result<bool, ()> {
+        Err(())
+    }
+
+    fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
+        self.0.write(protocol, run)
+    }
+
+    fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
+        self.0.sync(from, to)
+    }
+
+    fn await_cut(&self) {}
+
+    fn gather(&self, _waiting: &dyn Fn() -> usize) {}
+}
+
+#[test]
+fn the_oldest_segment_is_dropped_as_soon_as_the_link_behind_it_is_there() {
+    let mut options = Options::new();
+    options.segment_bytes(BYTES).background(false);
+    options.max_log_bytes(2 * BYTES).at_limit(AtLimit::DropOldest);
+    let appender = open_with(&FaultStorage::new(), &options);
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    let first = appender.append(WHOLE).unwrap();
+    disk.make_room(protocol, protocol.tail(), 24).unwrap();
+    // More than fits behind a link: that is claimed, and nothing else.
+    assert!(protocol.place(&Full(disk), BYTES, true).is_err());
+    assert_eq!(protocol.tail(), BYTES + 4096 + 48);
+    assert!(disk.drops_oldest(protocol).unwrap());
+    assert!(disk.segments.head() > first);
+}
+
+#[test]
+fn as_many_segments_are_dropped_as_a_lower_limit_asks_for() {
+    let storage = FaultStorage::new();
+    let appender = open(&storage, false);
+    for _ in 0..5 {
+        appender.append_durable(WHOLE).unwrap();
+    }
+    drop(appender);
+    let mut options = Options::new();
+    options.segment_bytes(BYTES).background(false);
+    options.max_log_bytes(2 * BYTES).at_limit(AtLimit::DropOldest);
+    let appender = open_with(&storage, &options);
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    for left in [4, 3, 2, 1] {
+        assert!(disk.supply.is_full(&disk.segments));
+        assert!(disk.drops_oldest(protocol).unwrap(), "{left} are left");
+        assert_eq!(disk.segments.load().segments.len(), left);
+    }
+    assert!(!disk.supply.is_full(&disk.segments));
 }

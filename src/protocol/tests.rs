@@ -187,3 +187,65 @@ fn who_follows_is_not_told_before_there_is_more() {
         assert_eq!((thread.join().unwrap(), early), (Ahead::More, false));
     });
 }
+
+#[test]
+fn a_fifth_segment_is_not_attached_before_the_first_is_left_and_committed() {
+    let protocol = protocol_at(START, START + 64);
+    for base in [16384, 32768, 49152] {
+        assert!(protocol.can_attach());
+        let (previous_base, previous_end) = (base - 16384, base - 4096);
+        protocol.attach(Extent { base, end: base + 12288, previous_base, previous_end });
+    }
+    assert!(!protocol.can_attach());
+    protocol.committed.advance(START + 64);
+    assert!(!protocol.can_attach(), "the tail may be there still");
+    protocol.committed.advance(frames_start(16384));
+    assert!(protocol.can_attach());
+}
+
+/// A medium that is asked for another sync in each of the first rounds of its leader.
+struct Asked<'a> {
+    protocol: &'a Protocol,
+    left: AtomicU64,
+    rounds: AtomicU64,
+}
+
+impl Medium for Asked<'_> {
+    type NoRoom = ();
+
+    fn make_room(&self, _protocol: &Protocol, _tail: u64, _need: u64) -> Result<bool, ()> {
+        Err(())
+    }
+
+    fn write(&self, _protocol: &Protocol, _run: &Run) -> Result<(), Failed> {
+        Err(Failed)
+    }
+
+    fn sync(&self, _from: u64, _to: u64) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn await_cut(&self) {}
+
+    fn gather(&self, _waiting: &dyn Fn() -> usize) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        if self.left.load(Ordering::Relaxed) > 0 {
+            self.left.fetch_sub(1, Ordering::Relaxed);
+            assert!(!self.protocol.sync_lead.signal(), "someone leads");
+        }
+    }
+}
+
+#[test]
+fn a_sync_leader_goes_one_round_more_for_others_and_is_let_go() {
+    for (asked, rounds) in [(0, 1), (1, 2), (2, 2), (9, 2)] {
+        let (protocol, list) = (protocol(), List::default());
+        let end = stage(&protocol, &list, 64);
+        protocol.commit_until(&list, end).unwrap();
+        let (left, none) = (AtomicU64::new(asked), AtomicU64::new(0));
+        let medium = Asked { protocol: &protocol, left, rounds: none };
+        assert_eq!(protocol.sync_until(&medium, end), Ok(end));
+        assert_eq!(medium.rounds.load(Ordering::Relaxed), rounds, "{asked}");
+        assert!(protocol.sync_lead.is_idle());
+    }
+}

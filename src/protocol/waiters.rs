@@ -232,3 +232,36 @@ impl Waiters {
         self.lowest.store(lowest, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(stratalog_loom)))]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn listener() -> Listener {
+        Listener::Waker(Waker::noop().clone())
+    }
+
+    #[test]
+    fn only_a_target_above_all_before_it_needs_a_leader_to_be_asked() {
+        let waiters = Waiters::new();
+        let rises = |target| waiters.enlist_listener(target, listener()).1;
+        assert_eq!([16, 16, 8, 24].map(rises), [true, false, false, true]);
+    }
+
+    #[test]
+    fn threads_and_listeners_are_counted_until_they_leave() {
+        let waiters = Waiters::new();
+        let threads = [8, 8, 16].map(|target| waiters.enlist(target));
+        assert_eq!(waiters.count(), 3);
+        let listeners = [8, 16].map(|target| waiters.enlist_listener(target, listener()).0);
+        assert_eq!(waiters.count(), 5);
+        assert!(waiters.withdraw(&listeners[0]).is_some());
+        assert_eq!(waiters.count(), 4);
+        for ticket in &threads {
+            waiters.leave(ticket);
+        }
+        assert_eq!(waiters.count(), 1);
+    }
+}

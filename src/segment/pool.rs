@@ -180,3 +180,7 @@ impl Drop for Removing<'_> {
         self.pool.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests;
