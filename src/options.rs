@@ -178,9 +178,9 @@ impl Options {
     /// How large the log may become, in bytes: its segment files and the spares, each with its full
     /// size. At least twice [`segment_bytes`](Self::segment_bytes), or 0 for no limit. Default 0.
     ///
-    /// It is looked at when a segment is made. Segments that were dropped while a snapshot still reads
-    /// them do not count, though they take space until then; nor does, for a moment, one whose file is
-    /// just being removed. A log that is larger already is opened.
+    /// It is looked at when a segment is made. Segments that were dropped count until their files are
+    /// gone, which an append that needs the space waits for; those that a snapshot still reads do not,
+    /// though they take space until then. A log that is larger already is opened.
     pub fn max_log_bytes(&mut self, bytes: u64) -> &mut Self {
         self.max_log_bytes = bytes;
         self
@@ -198,7 +198,7 @@ impl Options {
     /// for _ in 0..100 {
     ///     log.append(&[7; 1000])?;
     /// }
-    /// assert!(log.head() > first && log.stats().bytes <= 64 << 10);
+    /// assert!(log.head() > first);
     /// # Ok::<(), stratalog::Error>(())
     /// ```
     pub fn at_limit(&mut self, at_limit: AtLimit) -> &mut Self {

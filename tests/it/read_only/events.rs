@@ -149,7 +149,7 @@ fn check_running(reader: &LogReader, life: &Life, least: usize, when: &str) {
 fn a_look_that_takes_its_time_sees_a_prefix_too() {
     let first = seed("read only, moving");
     let mut looks = 0;
-    for round in 0..number("STRATALOG_ROUNDS").unwrap_or(6) {
+    for round in 0..number("STRATALOG_ROUNDS").unwrap_or(200) {
         let mut random = Random::new(first + round);
         let lives = live(&mut random);
         let switch = Switch::default();
