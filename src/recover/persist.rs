@@ -11,10 +11,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Corruption, Error, Op, Result};
-use crate::format::{Salt, Stopped, scan, summarize};
+use crate::format::layout::BLOCK_LEN;
+use crate::format::{BLOCK_BYTES, Salt, Stopped, Trailer, scan, summarize};
 use crate::lsn::Lsn;
 use crate::recover::bytes::Bytes;
-use crate::recover::facts::{Piece, SegmentFile, path_of};
+use crate::recover::facts::{Piece, Sealed, SegmentFile, path_of};
 use crate::segment::seal::{trailer_of, write_trailer};
 use crate::segment::segment::Segment;
 use crate::storage::{Access, Storage, StorageFile, read_exact_at, write_all_at};
@@ -60,6 +61,31 @@ pub(super) fn persist(
     write_again(&*target, kept, from - file.base)
         .map_err(|(op, source)| Error::io(op, path_of(storage, file), source))?;
     Ok(kept.len() as u64)
+}
+
+/// Writes the valid trailer of a segment that was cut again and syncs it: a process that ended in the
+/// middle of the cut may have left it in the cache only, over an older one that names another end.
+/// The mark of the cut is not to go before that.
+pub(super) fn persist_trailer(
+    storage: &dyn Storage,
+    file: &SegmentFile,
+    sealed: &Sealed,
+) -> Result<()> {
+    let at = file.bytes.saturating_sub(BLOCK_BYTES);
+    let target = open(storage, file)?;
+    let mut block = vec![0; BLOCK_LEN];
+    let failed = |(op, source)| Error::io(op, path_of(storage, file), source);
+    read_exact_at(&*target, &mut block, at).map_err(|error| failed((Op::Read, error)))?;
+    let same = |checksum: u32| checksum == sealed.checksum;
+    match Trailer::decode(&block, &file.id, file.base) {
+        Ok((_, checksum)) if same(checksum) => write_again(&*target, &block, at).map_err(failed),
+        other => Err(Error::Corrupt {
+            path: path_of(storage, file),
+            offset: at,
+            lsn: None,
+            reason: other.err().map_or(Corruption::Malformed, Corruption::from),
+        }),
+    }
 }
 
 /// Writes and syncs bytes until they read back from the device, at most twice.

@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::recover::Recovered;
 use crate::recover::bytes::Bytes;
 use crate::recover::facts::{Chain, Piece, SegmentFile};
-use crate::recover::persist::{open, persist, seal};
+use crate::recover::persist::{open, persist, persist_trailer, seal};
 use crate::recover::plan::Plan;
 use crate::recover::report::{CutReport, Recovery};
 use crate::recover::survey::{ControlFile, Survey};
@@ -74,7 +74,7 @@ impl<'a, 'b> Repair<'a, 'b> {
         let control = Control::adopt(storage, file, winner.state.clone(), winner.sequence);
         control.rewrite()?;
         if !clean {
-            repair.persist()?;
+            repair.persist(winner.state.cut.map(|cut| cut.segment))?;
             repair.sync_directory()?;
         }
         repair.seal_all_but_last()?;
@@ -89,9 +89,13 @@ impl<'a, 'b> Repair<'a, 'b> {
         self.files.get(piece.file)
     }
 
-    fn persist(&mut self) -> Result<()> {
+    /// Makes durable what is kept, and the trailer of the segment that was `cut` last.
+    fn persist(&mut self, cut: Option<u64>) -> Result<()> {
         for piece in &self.chain.pieces {
             let Some(file) = self.file(piece) else { continue };
+            if let Some(sealed) = piece.sealed.filter(|_| cut == Some(file.base)) {
+                persist_trailer(self.bytes.storage, file, &sealed)?;
+            }
             self.report.rewritten_bytes += persist(self.bytes, file, piece, self.chain.proven)?;
         }
         Ok(())

@@ -189,6 +189,29 @@ fn a_cut_that_was_begun_is_finished_from_each_of_its_steps() {
 }
 
 #[test]
+fn a_cuts_trailer_that_only_the_cache_holds_is_on_the_disk_before_the_mark_goes() {
+    let writer = Writer::new().segment().records(4, 60);
+    let end = writer.at;
+    let full = writer.records(2, 60).pad().seal(0).sync();
+    // The process ended between writing the trailer of the cut, over that of the full segment, and
+    // syncing it.
+    let on_disk = full.cut(0, end);
+    let in_cache = on_disk.clone().seal_at(0, end);
+    let fresh = in_cache.state.next_base;
+    let mut linked = in_cache.clone().spare();
+    linked.base = 0;
+    let linked = linked.end_at(end).attach(fresh).records(2, 30);
+    for (cache, kept) in [(&in_cache, 4), (&linked, 6)] {
+        let storage = cached_over(&cache.image, &on_disk.image);
+        open_on(&storage).unwrap();
+        let name = segment_name(0);
+        let last = |image: &Image| image.get(&name).unwrap().last_chunk::<4096>().copied();
+        assert_eq!(last(&storage.durable()), last(&cache.image));
+        assert_eq!(open(&storage.durable()).unwrap().checked().records().len(), kept);
+    }
+}
+
+#[test]
 fn the_segment_that_a_cut_ended_stays_whatever_is_said_of_the_newest() {
     let writer = Writer::new().segment().records(4, 60);
     let cut = writer.clone().cut(0, writer.at);
