@@ -159,7 +159,8 @@ impl Disk {
         Ok((upkeep.last_checksum, sealed))
     }
 
-    fn remove(&self, name: &str) -> Result<()> {
+    /// Removes the file of a segment that is no part of the log any more.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.storage
             .remove(name)
             .map_err(|error| Error::io(Op::Remove, self.storage.path(name), error))

@@ -192,16 +192,20 @@ impl Medium for Disk {
         let poison = |error: &Error| self.poison(protocol, error);
         let (segments, control) = (&self.segments, &self.control);
         let make = || self.supply.make_room(protocol, segments, control, (tail, need), &poison);
-        let mut seen = self.sight(protocol);
+        let mut seen = None;
         let mut made = make();
         while made.as_ref().is_err_and(is_limit) {
             match self.drops_oldest(protocol) {
-                // Others attach and drop segments as well: there may be room by now.
-                Ok(dropped) if dropped || self.sight(protocol) != seen => {
-                    seen = self.sight(protocol);
+                // Others attach and drop segments as well: there may be room by now, unless nothing has
+                // changed since the last try.
+                Ok(dropped) => {
+                    let now = Some(self.sight(protocol));
+                    if !dropped && now == seen {
+                        break;
+                    }
+                    seen = now;
                     made = make();
                 }
-                Ok(_) => break,
                 Err(error) => made = Err(error),
             }
         }

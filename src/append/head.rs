@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::append::disk::Disk;
-use crate::error::{Error, Op, Result};
+use crate::error::Result;
 use crate::format::{LINK_FRAME_BYTES, frames_start};
 use crate::options::AtLimit;
 use crate::protocol::Protocol;
@@ -77,8 +77,7 @@ impl Disk {
             self.supply.pool.remove_later(name, segment.bytes);
             return Ok(());
         }
-        let failed = |error| Error::io(Op::Remove, self.storage.path(&name), error);
-        self.storage.remove(&name).map_err(failed)
+        self.remove(&name)
     }
 
     /// Drops the oldest segment, whoever holds it, after the limit of the log has refused another, if

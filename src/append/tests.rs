@@ -158,17 +158,23 @@ fn a_sync_leader_looks_for_company() {
     assert_eq!(looks.get(), 1);
 }
 
-#[test]
-fn the_oldest_segment_is_not_dropped_for_one_that_nobody_has_begun() {
+/// A log that has come to its limit: a full segment, and another that is attached and not begun.
+fn at_limit() -> (Appender, u64) {
     let mut options = Options::new();
     options.segment_bytes(BYTES).background(false);
     options.max_log_bytes(2 * BYTES).at_limit(AtLimit::DropOldest);
     let appender = open_with(&FaultStorage::new(), &options);
-    let (disk, protocol) = (&appender.disk, &appender.protocol);
     let first = appender.append(WHOLE).unwrap();
-    // Another is attached, and its link not claimed: whoever waited for it might wait for ever.
-    disk.make_room(protocol, protocol.tail(), 24).unwrap();
+    appender.disk.make_room(&appender.protocol, appender.protocol.tail(), 24).unwrap();
     assert_eq!(unsealed(&appender), 2);
+    (appender, first)
+}
+
+#[test]
+fn the_oldest_segment_is_not_dropped_for_one_that_nobody_has_begun() {
+    let (appender, first) = at_limit();
+    let (disk, protocol) = (&appender.disk, &appender.protocol);
+    // The link of the other is not claimed: whoever waited for it might wait for ever.
     assert!(!disk.drops_oldest(protocol).unwrap());
     assert!(disk.segments.head() <= first);
     appender.append(b"begun").unwrap();
@@ -218,13 +224,8 @@ impl Medium for Full<'_> {
 
 #[test]
 fn the_oldest_segment_is_dropped_as_soon_as_the_link_behind_it_is_there() {
-    let mut options = Options::new();
-    options.segment_bytes(BYTES).background(false);
-    options.max_log_bytes(2 * BYTES).at_limit(AtLimit::DropOldest);
-    let appender = open_with(&FaultStorage::new(), &options);
+    let (appender, first) = at_limit();
     let (disk, protocol) = (&appender.disk, &appender.protocol);
-    let first = appender.append(WHOLE).unwrap();
-    disk.make_room(protocol, protocol.tail(), 24).unwrap();
     // More than fits behind a link: that is claimed, and nothing else.
     assert!(protocol.place(&Full(disk), BYTES, true).is_err());
     assert_eq!(protocol.tail(), BYTES + 4096 + 48);

@@ -2,8 +2,8 @@
 //!
 //! Invariant: nothing in the directory changes through it, and no byte that it hands out changes.
 //!
-//! [`archive`] copies sealed segments; [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the
-//! log grows.
+//! [`shown`] brings what a look found into the form that snapshots read; [`follower`] reads on as the log
+//! grows; [`archive`] copies sealed segments.
 
 mod archive;
 mod follower;

@@ -76,9 +76,10 @@ pub(super) fn persist_trailer(
     let mut block = vec![0; BLOCK_LEN];
     let failed = |(op, source)| Error::io(op, path_of(storage, file), source);
     read_exact_at(&*target, &mut block, at).map_err(|error| failed((Op::Read, error)))?;
-    let same = |checksum: u32| checksum == sealed.checksum;
     match Trailer::decode(&block, &file.id, file.base) {
-        Ok((_, checksum)) if same(checksum) => write_again(&*target, &block, at).map_err(failed),
+        Ok((_, checksum)) if checksum == sealed.checksum => {
+            write_again(&*target, &block, at).map_err(failed)
+        }
         other => Err(Error::Corrupt {
             path: path_of(storage, file),
             offset: at,
