@@ -3,35 +3,41 @@
 use std::path::{Path, PathBuf};
 
 use crate::child::Order;
-use crate::works;
+use crate::systems;
+use crate::works::{self, Choice, Work};
 
 pub(crate) const HELP: &str = "\
-Usage: stratalog-peers [OPTIONS]
+Usage: stratalog-peers [OPTIONS] [WORK]..
+
+A WORK is a name, a pattern with * or ?, or what names begin with. Without any, the works of the
+README's table are done. In names bare numbers are threads, and those with a unit sizes of records.
 
 Options:
-  --only WORK     do only this work; may be given several times
+  --all           do all works; takes half an hour
+  --system NAME   measure only this system; may be given several times
   --rounds N      rounds of each work, default 5
   --quick         two rounds of small works, to see that all runs: the figures mean little
   --dir PATH      where the logs are made, default beside this program
   --markdown      print Markdown tables
-  --list          print the names of the works
+  --svg FILE      draw the figures into this file as well
+  --list          print the names of the works; those done by default have a mark
   --help          print this
 
 The file system below PATH decides most figures: use the disk that you mean.";
 
+const ROUNDS: usize = 5;
+const QUICK_ROUNDS: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    only: Vec<String>,
+    pub(crate) works: Vec<Work>,
+    /// All where it is empty.
+    pub(crate) systems: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
     pub(crate) directory: PathBuf,
     pub(crate) markdown: bool,
-}
-
-impl Arguments {
-    pub(crate) fn includes(&self, work: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == work)
-    }
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -39,6 +45,7 @@ pub(crate) enum Mode {
     Run(Arguments),
     /// This process is a child that fills a log, and may be killed.
     Child(Order),
+    List,
     Help,
 }
 
@@ -49,43 +56,102 @@ fn beside_program() -> PathBuf {
 }
 
 pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Mode, String> {
+    let mut choice = Choice::default();
+    let mut rounds = None;
     let mut arguments = Arguments {
-        only: Vec::new(),
+        works: Vec::new(),
+        systems: Vec::new(),
         rounds: 0,
         quick: false,
         directory: beside_program(),
         markdown: false,
+        svg: None,
     };
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--only" => {
-                let name = value()?;
-                if !works::names().contains(&name.as_str()) {
-                    return Err(format!("no work {name}; there are: {}", works::names().join(" ")));
-                }
-                arguments.only.push(name);
-            }
-            "--rounds" => {
-                let rounds = value()?;
-                arguments.rounds = rounds.parse().map_err(|_| format!("no number: {rounds}"))?;
-            }
+            "--all" => choice.all = true,
+            "--only" => choice.patterns.push(value()?),
+            "--system" => arguments.systems.push(system(value()?)?),
+            "--rounds" => rounds = Some(number(&value()?)?),
             "--dir" => arguments.directory = PathBuf::from(value()?),
             "--quick" => arguments.quick = true,
             "--markdown" => arguments.markdown = true,
-            "--list" => {
-                println!("{}", works::names().join("\n"));
-                std::process::exit(0);
-            }
+            "--svg" => arguments.svg = Some(PathBuf::from(value()?)),
+            "--list" => return Ok(Mode::List),
             "--fill" => return Order::parse(given).map(Mode::Child),
             "--help" | "-h" => return Ok(Mode::Help),
             // Given by `cargo bench`, and without meaning here.
             "--bench" => {}
-            _ => return Err(format!("unknown option {argument}")),
+            option if option.starts_with('-') => return Err(format!("unknown option {option}")),
+            work => choice.patterns.push(work.to_owned()),
         }
     }
-    if arguments.rounds == 0 {
-        arguments.rounds = if arguments.quick { 2 } else { 5 };
-    }
+    arguments.works = choice.works(arguments.quick)?;
+    arguments.rounds = rounds.unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });
     Ok(Mode::Run(arguments))
+}
+
+fn system(name: String) -> Result<String, String> {
+    let names: Vec<&str> = systems::all().iter().map(|system| system.name()).collect();
+    if names.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(format!("no system {name}; there are: {}", names.join(" ")))
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("no number of rounds: {text}")),
+    }
+}
+
+/// The works' names, each on a line.
+pub(crate) fn list() -> String {
+    let chosen = Choice::default().works(false).unwrap_or_default();
+    let line = |name: &str| {
+        let is_default = chosen.iter().any(|work| work.name == name);
+        format!("{name}{}\n", if is_default { " *" } else { "" })
+    };
+    works::names().into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Mode, String> {
+        parse(words.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn works_and_options_mix() {
+        let mode = parsed(&["durable-?", "--svg", "a.svg", "batch", "--quick", "--system", "raw"]);
+        let Ok(Mode::Run(arguments)) = mode else { panic!("{mode:?}") };
+        let names: Vec<&str> = arguments.works.iter().map(|work| work.name).collect();
+        assert_eq!(names, ["batch", "durable-1", "durable-2", "durable-8"]);
+        assert_eq!((arguments.rounds, arguments.systems), (2, vec!["raw".to_owned()]));
+        assert_eq!(arguments.svg, Some(PathBuf::from("a.svg")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for words in [
+            &["--nothing"][..],
+            &["nothing"],
+            &["--rounds"],
+            &["--rounds", "0"],
+            &["--rounds", "few"],
+            &["--system", "none"],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_marks_the_default() {
+        assert!(list().lines().any(|line| line == "append-1 *"));
+        assert!(list().lines().any(|line| line == "append-32"));
+    }
 }

@@ -9,46 +9,74 @@
 //!    system's own preparations are waited for before the clock starts. What it does in the
 //!    background after that is its own matter: `append-long` goes through several segments.
 //! 3. The table gives the median and the minimum of the rounds, and the median of each round's
-//!    ratio to `raw` of the same round. `raw` is no log: it is finished frames in a zero-filled
-//!    file by plain `pwrite` and `fdatasync`, and a mapped scan that checks CRC-32C.
+//!    ratio to `raw` and to `stratalog` of the same round. `raw` is no log: it is finished frames in
+//!    a zero-filled file by plain `pwrite` and `fdatasync`, and a mapped scan that checks CRC-32C.
+//! 4. Where several threads append durably, each notes how long its single appends take, in memory
+//!    that was touched before. That costs one reading of the clock an append, which the preamble
+//!    prices; it is the same for all systems, and below a hundredth of what an append takes. The
+//!    percentiles are medians of those of the rounds.
+//! 5. Records for each sync are told for stratalog, by its own figures. For another system count
+//!    `fdatasync` in a run of its own, without caring for its times:
+//!    `strace -f -c -e trace=fdatasync,fsync stratalog-peers durable-32 --system okaywal --rounds 1`.
+//!    The run appends a twentieth more than the work says to warm up, but at least 64 a thread.
+//! 6. `replay-cold` drops the machine's page cache before each round, which takes root, or else the
+//!    pages of the log's files; that the bytes came from the device is checked in every round. It is
+//!    skipped where neither does anything.
 
+mod appending;
 mod arguments;
 mod child;
+mod machine;
 mod measure;
+mod reading;
+mod report;
+mod statistics;
+mod stillness;
 mod system;
 mod systems;
-mod table;
 mod works;
 
 use arguments::{Arguments, Mode};
+use report::Preamble;
 use system::Outcome;
 
 fn main() -> Outcome {
-    let arguments = match arguments::parse(std::env::args().skip(1)) {
-        Ok(Mode::Run(arguments)) => arguments,
-        Ok(Mode::Child(order)) => return child::run(&order),
+    match arguments::parse(std::env::args().skip(1)) {
+        Ok(Mode::Run(arguments)) => run(&arguments),
+        Ok(Mode::Child(order)) => child::run(&order),
+        Ok(Mode::List) => {
+            print!("{}", arguments::list());
+            Ok(())
+        }
         Ok(Mode::Help) => {
             println!("{}", arguments::HELP);
-            return Ok(());
+            Ok(())
         }
         Err(message) => {
             eprintln!("{message}\n\n{}", arguments::HELP);
             std::process::exit(2);
         }
-    };
-    run(&arguments)
+    }
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    let systems = systems::all();
-    let directory = tempfile::tempdir_in(&arguments.directory)?;
-    table::preamble(arguments, &systems);
-    for work in works::all(arguments.quick) {
-        if arguments.includes(work.name) {
-            let rows = measure::work(&work, &systems, arguments, directory.path())?;
-            table::print(&work, &rows, &systems, arguments.markdown);
-        }
+    let mut systems = systems::all();
+    if !arguments.systems.is_empty() {
+        systems.retain(|system| arguments.systems.iter().any(|name| name == system.name()));
     }
-    println!("\n{}", table::load("at the end"));
+    let directory = tempfile::tempdir_in(&arguments.directory)?;
+    let preamble = Preamble::new(arguments, &systems);
+    print!("{}", preamble.text(arguments.markdown));
+    let mut all = Vec::new();
+    for work in &arguments.works {
+        let measured = measure::work(work, &systems, arguments.rounds, directory.path())?;
+        print!("{}", report::table(&measured, arguments.markdown));
+        all.push(measured);
+    }
+    print!("{}", report::summary(&all, &systems, arguments.markdown));
+    println!("\n{}", machine::load("at the end"));
+    if let Some(path) = &arguments.svg {
+        std::fs::write(path, report::draw(&preamble, &all))?;
+    }
     Ok(())
 }

@@ -1,83 +1,125 @@
 //! Measuring one work: interleaved rounds over all systems of its class.
 //!
-//! Invariant: nothing is timed but the work. Before the clock starts, what earlier rounds left
-//! dirty is synced, and the system's own preparations are waited for, as long as they take: until
-//! this process has written nothing for [`QUIET`].
+//! Invariant: each round does the work once on every system, and the next one begins with another.
 
 use std::fs;
 use std::io::IsTerminal;
-use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::arguments::Arguments;
-use crate::child;
-use crate::system::{Log, Operation, Outcome, Plan, System};
-use crate::works::{BATCH_RECORDS, Work};
+use crate::statistics::{PER_MILLE, float, median};
+use crate::stillness::can_drop_caches;
+use crate::system::{Operation, Outcome, Plan, System};
+use crate::works::Work;
+use crate::{appending, reading};
 
-/// Longer than a background thread that prepares a segment is held up by one sync.
-const QUIET: Duration = Duration::from_millis(300);
-const LOOK: Duration = Duration::from_millis(20);
-/// A system that goes on writing for so long would never stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What one round of one system was.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    /// For each unit of the work.
+    pub(crate) nanos: f64,
+    /// Of single appends, in nanoseconds, where there are threads that share syncs.
+    pub(crate) percentiles: Option<[f64; PER_MILLE.len()]>,
+    /// Where the system tells.
+    pub(crate) records_per_sync: Option<f64>,
+}
 
-/// The rounds of one system, in nanoseconds for each unit of the work.
-#[derive(Debug)]
+impl Round {
+    pub(crate) fn new(nanos: f64) -> Self {
+        Self { nanos, percentiles: None, records_per_sync: None }
+    }
+}
+
+/// The rounds of one system.
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) system: &'static str,
-    pub(crate) nanos: Vec<f64>,
+    pub(crate) rounds: Vec<Round>,
     /// The log was smaller by this, and the figure is scaled.
     pub(crate) scaled: u64,
 }
 
-/// True where the system belongs into the work's table.
-pub(crate) fn compares(system: &dyn System, work: &Work) -> bool {
-    let ack = system.ack(work.plan.timed);
-    let class = work.plan.timed.class();
-    ack.is_some() && (class.is_none() || ack == class) && work.plan.threads <= system.max_threads()
+impl Row {
+    /// The rounds' times for each unit of the work.
+    pub(crate) fn nanos(&self) -> Vec<f64> {
+        self.rounds.iter().map(|round| round.nanos).collect()
+    }
+
+    /// The median of the rounds' percentiles.
+    pub(crate) fn percentiles(&self) -> Option<[f64; PER_MILLE.len()]> {
+        let of_rounds: Option<Vec<_>> = self.rounds.iter().map(|round| round.percentiles).collect();
+        let of_rounds = of_rounds.filter(|rounds| !rounds.is_empty())?;
+        Some(std::array::from_fn(|index| {
+            median(&of_rounds.iter().map(|parts| parts[index]).collect::<Vec<f64>>())
+        }))
+    }
+
+    pub(crate) fn records_per_sync(&self) -> Option<f64> {
+        let of_rounds: Option<Vec<f64>> =
+            self.rounds.iter().map(|round| round.records_per_sync).collect();
+        of_rounds.filter(|rounds| !rounds.is_empty()).map(|rounds| median(&rounds))
+    }
+}
+
+/// The figures of one work.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) work: Work,
+    pub(crate) rows: Vec<Row>,
+    /// What a reader of the figures must know, and why systems, or all, are left out.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Why the system is left out of the work's table, if it is.
+pub(crate) fn left_out(system: &dyn System, work: &Work) -> Option<String> {
+    let operation = work.plan.timed;
+    let Some(ack) = system.ack(operation) else {
+        return Some("has no such operation".to_owned());
+    };
+    if operation.class().is_some_and(|class| class != ack) {
+        return Some(format!("acknowledges {ack}"));
+    }
+    let refused = system.refuses_threads(operation).filter(|_| work.plan.threads > 1);
+    refused.map(ToOwned::to_owned)
 }
 
 pub(crate) fn work(
     work: &Work,
     systems: &[Box<dyn System>],
-    arguments: &Arguments,
+    rounds: usize,
     directory: &Path,
-) -> Outcome<Vec<Row>> {
-    let compared: Vec<&dyn System> =
-        systems.iter().map(AsRef::as_ref).filter(|system| compares(*system, work)).collect();
-    let mut rows: Vec<Row> = compared
-        .iter()
-        .map(|system| Row {
-            system: system.name(),
-            nanos: Vec::new(),
-            scaled: system.scale_down(work.plan.timed),
-        })
-        .collect();
-    for round in 0..arguments.rounds {
+) -> Outcome<Measured> {
+    let mut measured = Measured { work: *work, rows: Vec::new(), notes: Vec::new() };
+    if work.cold && !can_drop_caches(directory)? {
+        measured.notes.push("skipped: the page cache can't be dropped here".to_owned());
+        return Ok(measured);
+    }
+    let is_in = |system: &&dyn System| left_out(*system, work).is_none();
+    let compared: Vec<&dyn System> = systems.iter().map(AsRef::as_ref).filter(is_in).collect();
+    measured.rows = compared.iter().map(|system| empty_row(*system, work)).collect();
+    for round in 0..rounds {
         for turn in 0..compared.len() {
             let index = (round + turn) % compared.len();
-            let (system, row) = (compared[index], &mut rows[index]);
-            let place = directory.join(format!("{}-{}", work.name, system.name()));
-            progress(&format!(
-                "{}: round {} of {}: {}",
-                work.name,
-                round + 1,
-                arguments.rounds,
-                row.system
-            ));
-            let nanos = one(work, system, &place, row.scaled)
-                .map_err(|error| format!("{} of {}: {error}", work.name, system.name()))?;
-            row.nanos.push(nanos);
+            let (system, row) = (compared[index], &mut measured.rows[index]);
+            let (name, number) = (system.name(), round + 1);
+            progress(&format!("{}: round {number} of {rounds}: {name}", work.name));
+            let place = directory.join(format!("{}-{name}", work.name));
+            let done = one(work, system, &place, row.scaled)
+                .map_err(|error| format!("{} of {name}: {error}", work.name))?;
+            row.rounds.push(done);
         }
     }
     progress("");
     for system in compared {
-        let place = directory.join(format!("{}-{}", work.name, system.name()));
-        fs::remove_dir_all(place)?;
+        fs::remove_dir_all(directory.join(format!("{}-{}", work.name, system.name())))?;
     }
-    Ok(rows)
+    measured.notes = notes(work, &measured.rows, systems);
+    Ok(measured)
+}
+
+fn empty_row(system: &dyn System, work: &Work) -> Row {
+    let scaled = system.scale_down(work.plan.timed);
+    Row { system: system.name(), rounds: Vec::new(), scaled }
 }
 
 /// Shows what is being done, where someone is watching.
@@ -87,136 +129,41 @@ fn progress(text: &str) {
     }
 }
 
-fn one(work: &Work, system: &dyn System, place: &Path, scaled: u64) -> Outcome<f64> {
-    let mut plan = work.plan;
-    plan.records /= scaled;
+fn one(work: &Work, system: &dyn System, place: &Path, scaled: u64) -> Outcome<Round> {
+    let plan = Plan { records: work.plan.records / scaled, ..work.plan };
     match work.plan.timed {
-        Operation::Replay => replay(system, place, &plan),
+        Operation::Replay => reading::replay(work, system, place, &plan),
         Operation::Open => {
-            let nanos = open(system, place, &plan, work.killed)?;
+            let mut round = reading::open(work, system, place, &plan)?;
             // The whole log would take as much longer as it is longer.
-            #[expect(clippy::cast_precision_loss, reason = "the factor is small")]
-            let scaled = scaled as f64;
-            Ok(nanos * scaled)
+            round.nanos *= float(scaled);
+            Ok(round)
         }
-        _ => append(system, place, &plan),
+        _ => appending::round(system, place, &plan),
     }
+}
+
+/// What the figures rest on, and who is not among them and why.
+fn notes(work: &Work, rows: &[Row], systems: &[Box<dyn System>]) -> Vec<String> {
+    let scaled = rows.iter().filter(|row| row.scaled > 1);
+    let mut notes: Vec<String> = scaled
+        .map(|row| format!("{}*: measured on a log {} times smaller", row.system, row.scaled))
+        .collect();
+    for system in systems {
+        let name = system.name();
+        match left_out(system.as_ref(), work) {
+            Some(reason) => notes.push(format!("{name} is left out: it {reason}")),
+            None => {
+                notes.extend(system.note(work.plan.timed).map(|note| format!("{name}: {note}")));
+            }
+        }
+    }
+    notes
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times and counts here are below 2^52")]
-fn nanos_each(time: Duration, count: u64) -> f64 {
+pub(crate) fn nanos_each(time: Duration, count: u64) -> f64 {
     time.as_nanos() as f64 / count as f64
-}
-
-/// Waits for the system's own threads, and syncs the whole file system, so that no one pays for what
-/// another wrote.
-fn settle(place: &Path) -> Outcome {
-    let directory = fs::File::open(place)?;
-    let mut written = bytes_written()?;
-    let begun = Instant::now();
-    let mut changed = begun;
-    while changed.elapsed() < QUIET {
-        thread::sleep(LOOK);
-        let now = bytes_written()?;
-        if now != written {
-            (written, changed) = (now, Instant::now());
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err("the system's preparations do not end".into());
-        }
-    }
-    // SAFETY: the descriptor is open for the length of the call, which takes no memory.
-    let result = unsafe { libc::syncfs(directory.as_raw_fd()) };
-    if result != 0 {
-        return Err(std::io::Error::last_os_error().into());
-    }
-    thread::sleep(LOOK);
-    Ok(())
-}
-
-/// How much this process has written since it began.
-fn bytes_written() -> Outcome<u64> {
-    let counts = fs::read_to_string("/proc/self/io")?;
-    let line = counts.lines().find_map(|line| line.strip_prefix("wchar: "));
-    Ok(line.ok_or("/proc/self/io has no wchar")?.parse()?)
-}
-
-fn append(system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
-    if place.exists() {
-        fs::remove_dir_all(place)?;
-    }
-    fs::create_dir_all(place)?;
-    let each = plan.records / plan.threads as u64;
-    let warm_up = (each / 20).max(BATCH_RECORDS as u64);
-    let room = Plan { records: (each + warm_up) * plan.threads as u64, ..*plan };
-    let log = system.open(place, &room)?;
-    let time = timed_threads(log.as_ref(), plan, (warm_up, each), place)?;
-    log.close()?;
-    Ok(nanos_each(time, each * plan.threads as u64))
-}
-
-/// The time from the first thread's start to the last one's end. Each takes its own: on few cores
-/// the thread that waits for them comes late to both.
-///
-/// The system's preparations are waited for after the warm-up, since the first append of a log may
-/// be what sets them going.
-fn timed_threads(
-    log: &dyn Log,
-    plan: &Plan,
-    (warm_up, each): (u64, u64),
-    place: &Path,
-) -> Outcome<Duration> {
-    let barrier = Barrier::new(plan.threads + 1);
-    let spans = thread::scope(|scope| -> Outcome<Vec<(Instant, Instant)>> {
-        let mut threads = Vec::new();
-        for number in 0..plan.threads {
-            let barrier = &barrier;
-            threads.push(scope.spawn(move || -> Outcome<(Instant, Instant)> {
-                let warmed = repeat(plan.timed, log, number, plan.record_bytes, warm_up);
-                barrier.wait();
-                barrier.wait();
-                warmed?;
-                let start = Instant::now();
-                repeat(plan.timed, log, number, plan.record_bytes, each)?;
-                Ok((start, Instant::now()))
-            }));
-        }
-        barrier.wait();
-        let settled = settle(place);
-        barrier.wait();
-        settled?;
-        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect()
-    })?;
-    let start = spans.iter().map(|span| span.0).min().ok_or("no threads")?;
-    let end = spans.iter().map(|span| span.1).max().ok_or("no threads")?;
-    Ok(end - start)
-}
-
-/// Appends `records` records from one thread.
-fn repeat(
-    operation: Operation,
-    log: &dyn Log,
-    thread: usize,
-    record_bytes: usize,
-    records: u64,
-) -> Outcome {
-    let mut payload = payload(record_bytes);
-    if operation == Operation::Batch {
-        let payloads = [payload.as_slice(); BATCH_RECORDS];
-        for _ in 0..records / BATCH_RECORDS as u64 {
-            log.append_batch(&payloads)?;
-        }
-        return Ok(());
-    }
-    for number in 0..records {
-        payload[..8].copy_from_slice(&number.to_le_bytes());
-        match operation {
-            Operation::Append => log.append(thread, &payload)?,
-            Operation::Buffered => log.append_buffered(&payload)?,
-            _ => log.append_durable(thread, &payload)?,
-        }
-    }
-    if operation == Operation::Buffered { log.write_out() } else { Ok(()) }
 }
 
 /// Bytes that do not compress well, the same in every run.
@@ -231,43 +178,44 @@ pub(crate) fn payload(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// The log is filled once, and opened in every round.
-fn replay(system: &dyn System, place: &Path, plan: &Plan) -> Outcome<f64> {
-    if !place.exists() {
-        fs::create_dir_all(place)?;
-        let log = system.open(place, plan)?;
-        log.fill(&payload(plan.record_bytes), plan.records)?;
-        log.close()?;
-    }
-    settle(place)?;
-    let start = Instant::now();
-    let log = system.open(place, plan)?;
-    let found = log.replay()?;
-    let time = start.elapsed();
-    log.close()?;
-    if found != plan.records {
-        return Err(format!("{found} records were replayed, {} were appended", plan.records).into());
-    }
-    Ok(nanos_each(time, found))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systems;
 
-/// The log is filled by a child process, which closes it or is killed. Only the first opening after
-/// a kill is one, so that log is filled in every round.
-fn open(system: &dyn System, place: &Path, plan: &Plan, killed: bool) -> Outcome<f64> {
-    if killed && place.exists() {
-        fs::remove_dir_all(place)?;
+    fn round(percentiles: [f64; 3], records_per_sync: Option<f64>) -> Round {
+        Round { nanos: 1.0, percentiles: Some(percentiles), records_per_sync }
     }
-    if !place.exists() {
-        fs::create_dir_all(place)?;
-        settle(place)?;
-        child::fill(system.name(), place, plan, killed)?;
+
+    #[test]
+    fn a_rows_percentiles_are_medians_of_its_rounds() {
+        let rounds = vec![
+            round([1.0, 20.0, 300.0], Some(8.0)),
+            round([2.0, 30.0, 100.0], Some(4.0)),
+            round([3.0, 10.0, 200.0], Some(5.0)),
+        ];
+        let mut row = Row { system: "log", rounds, scaled: 1 };
+        assert_eq!(row.percentiles(), Some([2.0, 20.0, 200.0]));
+        assert_eq!(row.records_per_sync(), Some(5.0));
+        row.rounds.push(Round::new(1.0));
+        assert_eq!((row.percentiles(), row.records_per_sync()), (None, None));
+        row.rounds.clear();
+        assert_eq!((row.percentiles(), row.records_per_sync()), (None, None));
     }
-    if !killed {
-        settle(place)?;
+
+    #[test]
+    fn systems_are_compared_within_a_class_only() {
+        let works = crate::works::Choice { patterns: vec![], all: true }.works(true).unwrap();
+        for work in works {
+            for system in systems::all() {
+                let is_in = left_out(system.as_ref(), &work).is_none();
+                let same = work
+                    .plan
+                    .timed
+                    .class()
+                    .is_none_or(|class| system.ack(work.plan.timed) == Some(class));
+                assert!(same || !is_in, "{} in {}", system.name(), work.name);
+            }
+        }
     }
-    let start = Instant::now();
-    let log = system.open(place, plan)?;
-    let time = start.elapsed();
-    log.close()?;
-    Ok(nanos_each(time, 1))
 }

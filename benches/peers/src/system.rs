@@ -5,7 +5,9 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
+use std::thread;
 
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -82,9 +84,9 @@ pub(crate) trait System: Sync {
     /// that is not the operation's class, the system is left out of the work.
     fn ack(&self, operation: Operation) -> Option<Ack>;
 
-    /// How many threads may append to one log.
-    fn max_threads(&self) -> usize {
-        usize::MAX
+    /// Why several threads can't do the work together, if they can't.
+    fn refuses_threads(&self, _operation: Operation) -> Option<&'static str> {
+        None
     }
 
     /// What a reader of the figures must know.
@@ -128,8 +130,50 @@ pub(crate) trait Log: Send + Sync {
     /// durable.
     fn fill(&self, payload: &[u8], records: u64) -> Outcome;
 
-    /// Reads every record with its checksum checked, and returns how many there are.
-    fn replay(&self) -> Outcome<u64>;
+    /// Reads every record with its checksum checked, and returns how many there are. With several
+    /// `threads` each takes a share; the log was made by [`fill`](Self::fill) alone then, and holds
+    /// as many records as the plan says.
+    fn replay(&self, threads: usize) -> Outcome<u64>;
+
+    /// Syncs of records since opening, where the system tells.
+    fn syncs(&self) -> Option<u64> {
+        None
+    }
 
     fn close(self: Box<Self>) -> Outcome;
+}
+
+/// Runs `share` for each of `threads` shares of `records`, each in a thread of its own unless there is
+/// only one, and adds up what they return.
+pub(crate) fn in_shares(
+    threads: usize,
+    records: u64,
+    share: impl Fn(Range<u64>) -> Outcome<u64> + Sync,
+) -> Outcome<u64> {
+    if threads == 1 {
+        return share(0..records);
+    }
+    let (share, count) = (&share, threads as u64);
+    thread::scope(|scope| {
+        let start = |number| {
+            let records = number * records / count..(number + 1) * records / count;
+            scope.spawn(move || share(records))
+        };
+        let running: Vec<_> = (0..count).map(start).collect();
+        running.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_all_records_once() {
+        for (threads, records) in [(1, 7), (2, 7), (3, 2), (4, 0)] {
+            let taken = in_shares(threads, records, |share| Ok(share.end - share.start)).unwrap();
+            assert_eq!(taken, records, "{threads} threads");
+        }
+        assert!(in_shares(2, 2, |_| Err("damaged".into())).is_err());
+    }
 }

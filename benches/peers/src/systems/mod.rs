@@ -6,6 +6,7 @@ mod okaywal;
 mod open_wal;
 mod raft_engine;
 mod raw;
+mod seglog;
 #[cfg(feature = "stratalog")]
 mod stratalog;
 mod wal_db;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Box<dyn System>> {
         Box::new(okaywal::Okaywal),
         Box::new(raft_engine::RaftEngine),
         Box::new(open_wal::OpenWal),
+        Box::new(seglog::Seglog),
     ]
 }
 
@@ -43,7 +45,25 @@ mod tests {
             log.fill(&payload(PLAN.record_bytes), 200).unwrap();
             log.close().unwrap();
             let log = system.open(directory.path(), &PLAN).unwrap();
-            assert_eq!(log.replay().unwrap(), 201, "{}", system.name());
+            assert_eq!(log.replay(1).unwrap(), 201, "{}", system.name());
+        }
+    }
+
+    #[test]
+    fn two_threads_replay_each_record_once() {
+        let plan = Plan { records: 601, ..PLAN };
+        for system in all() {
+            if system.ack(Operation::Replay).is_none()
+                || system.refuses_threads(Operation::Replay).is_some()
+            {
+                continue;
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let log = system.open(directory.path(), &plan).unwrap();
+            log.fill(&payload(plan.record_bytes), plan.records).unwrap();
+            log.close().unwrap();
+            let log = system.open(directory.path(), &plan).unwrap();
+            assert_eq!(log.replay(2).unwrap(), plan.records, "{}", system.name());
         }
     }
 

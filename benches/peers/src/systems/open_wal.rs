@@ -26,8 +26,11 @@ impl System for OpenWal {
         Some(if operation == Operation::Buffered { Ack::Memory } else { Ack::Disk })
     }
 
-    fn max_threads(&self) -> usize {
-        1
+    fn refuses_threads(&self, operation: Operation) -> Option<&'static str> {
+        Some(match operation {
+            Operation::Replay => "reads from the first record on, in the thread of its writer",
+            _ => "takes one writer only",
+        })
     }
 
     fn note(&self, operation: Operation) -> Option<&'static str> {
@@ -94,7 +97,7 @@ impl Log for OpenWalLog {
         writer.commit()
     }
 
-    fn replay(&self) -> Outcome<u64> {
+    fn replay(&self, _threads: usize) -> Outcome<u64> {
         let writer = self.0.lock().map_err(|_| "poisoned")?;
         let (mut reader, mut records) = (writer.wal.reader_from(Lsn(0))?, 0);
         while let Some(record) = reader.next() {

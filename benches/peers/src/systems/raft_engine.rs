@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::system::{Ack, Log, Operation, Outcome, Plan, System};
+use crate::system::{Ack, Log, Operation, Outcome, Plan, System, in_shares};
 
 /// What a record in a batch of its own costs besides its payload, at most.
 const OVERHEAD_BYTES: usize = 96;
@@ -109,6 +109,22 @@ impl RaftEngineLog {
     }
 }
 
+impl RaftEngineLog {
+    /// Reads the entries of the first group from `index` to before `end`.
+    fn read(&self, mut index: u64, end: u64) -> Outcome<u64> {
+        let (mut records, mut entries) = (0, Vec::new());
+        while index < end {
+            let until = end.min(index + READ_RECORDS);
+            records +=
+                self.engine.fetch_entries_to::<Indexed>(0, index, until, None, &mut entries)?;
+            std::hint::black_box(&entries);
+            entries.clear();
+            index = until;
+        }
+        Ok(records as u64)
+    }
+}
+
 impl Log for RaftEngineLog {
     fn append(&self, thread: usize, payload: &[u8]) -> Outcome {
         self.write(thread, &[payload], false)
@@ -130,19 +146,10 @@ impl Log for RaftEngineLog {
         Ok(())
     }
 
-    fn replay(&self) -> Outcome<u64> {
-        let Some(mut index) = self.engine.first_index(0) else { return Ok(0) };
-        let end = self.engine.last_index(0).map_or(0, |last| last + 1);
-        let (mut records, mut entries) = (0, Vec::new());
-        while index < end {
-            let until = end.min(index + READ_RECORDS);
-            records +=
-                self.engine.fetch_entries_to::<Indexed>(0, index, until, None, &mut entries)?;
-            std::hint::black_box(&entries);
-            entries.clear();
-            index = until;
-        }
-        Ok(records as u64)
+    fn replay(&self, threads: usize) -> Outcome<u64> {
+        let Some(first) = self.engine.first_index(0) else { return Ok(0) };
+        let records = self.engine.last_index(0).map_or(0, |last| last + 1 - first);
+        in_shares(threads, records, |share| self.read(first + share.start, first + share.end))
     }
 
     fn close(self: Box<Self>) -> Outcome {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::Mmap;
 
 use crate::measure::payload;
-use crate::system::{Ack, Log, Operation, Outcome, Plan, System};
+use crate::system::{Ack, Log, Operation, Outcome, Plan, System, in_shares};
 use crate::works::BATCH_RECORDS;
 
 const HEADER_BYTES: usize = 16;
@@ -54,7 +54,8 @@ impl System for Raw {
         let frame = frame(&payload(plan.record_bytes));
         let batch = frame.repeat(BATCH_RECORDS);
         let buffer = Mutex::new(Vec::with_capacity(BUFFER_BYTES));
-        Ok(Box::new(RawLog { file, frame, batch, end: AtomicU64::new(0), buffer }))
+        let (records, end) = (plan.records, AtomicU64::new(0));
+        Ok(Box::new(RawLog { file, frame, batch, records, end, buffer }))
     }
 }
 
@@ -89,6 +90,8 @@ struct RawLog {
     file: File,
     frame: Vec<u8>,
     batch: Vec<u8>,
+    /// How many records the plan is for.
+    records: u64,
     end: AtomicU64,
     buffer: Mutex<Vec<u8>>,
 }
@@ -99,6 +102,25 @@ impl RawLog {
         self.file.write_all_at(bytes, offset)?;
         Ok(())
     }
+}
+
+/// Counts the frames until the first zeros, with their checksums checked.
+fn scan(frames: &[u8]) -> Outcome<u64> {
+    let (mut rest, mut records) = (frames, 0);
+    while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        if header[8] == 0 {
+            break;
+        }
+        let payload = body.get(..length).ok_or("a frame is cut")?;
+        let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        if checksum(header, payload) != expected {
+            return Err("a frame is damaged".into());
+        }
+        records += 1;
+        rest = body.get(length.next_multiple_of(8)..).unwrap_or_default();
+    }
+    Ok(records)
 }
 
 impl Log for RawLog {
@@ -142,26 +164,19 @@ impl Log for RawLog {
         Ok(())
     }
 
-    fn replay(&self) -> Outcome<u64> {
+    fn replay(&self, threads: usize) -> Outcome<u64> {
         // SAFETY: nobody writes or truncates the file while it is mapped: it lies in a directory of
         // this process's own, and appends are over.
         let map = unsafe { Mmap::map(&self.file)? };
         map.advise(memmap2::Advice::Sequential)?;
-        let (mut rest, mut records) = (&map[..], 0);
-        while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
-            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
-            if header[8] == 0 {
-                break;
-            }
-            let payload = body.get(..length).ok_or("a frame is cut")?;
-            let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-            if checksum(header, payload) != expected {
-                return Err("a frame is damaged".into());
-            }
-            records += 1;
-            rest = body.get(length.next_multiple_of(8)..).unwrap_or_default();
+        if threads == 1 {
+            return scan(&map);
         }
-        Ok(records)
+        in_shares(threads, self.records, |share| {
+            let (start, end) = (usize::try_from(share.start)?, usize::try_from(share.end)?);
+            let length = self.frame.len();
+            scan(map.get(start * length..end * length).ok_or("the log is too short")?)
+        })
     }
 
     fn close(self: Box<Self>) -> Outcome {
@@ -179,10 +194,10 @@ mod tests {
         let plan = Plan { record_bytes: 100, records: 10, threads: 1, timed: Operation::Replay };
         let log = Raw.open(directory.path(), &plan).unwrap();
         log.fill(&[], 10).unwrap();
-        assert_eq!(log.replay().unwrap(), 10);
+        assert_eq!(log.replay(1).unwrap(), 10);
         let file = OpenOptions::new().write(true).open(directory.path().join(FILE_NAME)).unwrap();
         let frame = frame(&payload(100));
         file.write_all_at(&[frame[50] ^ 1], 3 * frame.len() as u64 + 50).unwrap();
-        assert!(log.replay().is_err());
+        assert!(log.replay(1).is_err());
     }
 }

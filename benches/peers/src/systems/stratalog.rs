@@ -3,12 +3,16 @@
 //! `append` and `append_batch` are in the page cache when they return, and so is everything before
 //! them; a batch is atomic. `append_durable` is on disk. `append_buffered` is in memory until
 //! `commit`, and the staging ring is written on the way whenever half of it is full.
+//!
+//! Segments are the shares of a replay in several threads, of 64 MiB by default: of a small log one
+//! thread may get more than another.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stratalog::Options;
+use stratalog::{Options, Record};
 
-use crate::system::{Ack, Log, Operation, Outcome, Plan, System};
+use crate::system::{Ack, Log, Operation, Outcome, Plan, System, in_shares};
 
 pub(crate) struct Stratalog;
 
@@ -31,6 +35,16 @@ impl System for Stratalog {
 }
 
 struct StratalogLog(stratalog::Log);
+
+fn count<'a>(found: impl Iterator<Item = stratalog::Result<Record<'a>>>) -> Outcome<u64> {
+    let (mut records, mut bytes) = (0, 0);
+    for record in found {
+        bytes += std::hint::black_box(record?.payload()).len();
+        records += 1;
+    }
+    std::hint::black_box(bytes);
+    Ok(records)
+}
 
 impl Log for StratalogLog {
     fn append(&self, _thread: usize, payload: &[u8]) -> Outcome {
@@ -66,14 +80,25 @@ impl Log for StratalogLog {
         Ok(())
     }
 
-    fn replay(&self) -> Outcome<u64> {
-        let (mut records, mut bytes) = (0, 0);
-        for record in &self.0.snapshot() {
-            bytes += std::hint::black_box(record?.payload()).len();
-            records += 1;
+    /// Several threads take the segments in turn.
+    fn replay(&self, threads: usize) -> Outcome<u64> {
+        let snapshot = self.0.snapshot();
+        if threads == 1 {
+            return count(snapshot.iter());
         }
-        std::hint::black_box(bytes);
-        Ok(records)
+        let next = AtomicUsize::new(0);
+        in_shares(threads, threads as u64, |_| {
+            let mut records = 0;
+            let take = || snapshot.segments().nth(next.fetch_add(1, Ordering::Relaxed));
+            while let Some(segment) = take() {
+                records += count(segment.iter())?;
+            }
+            Ok(records)
+        })
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.0.stats().syncs)
     }
 
     fn close(self: Box<Self>) -> Outcome {
