@@ -10,6 +10,10 @@
 //! first file of a log never is one. So where durable appends are timed, the first file is filled
 //! up with one large entry of a group that nothing else uses, and the engine goes on in a prefilled
 //! one. Appends without a sync are dearer there, and are measured without.
+//!
+//! Opening reads 256 KiB at a time, which is quicker than its default of 16 KiB, in four threads, its
+//! default, which is quicker than two even on two cores. It builds an index of all entries in memory.
+//! Replay reads a range of that, and threads take a part of the range each.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -49,6 +53,7 @@ impl System for RaftEngine {
         let mut config = Config {
             dir: directory.to_str().ok_or("the path is not UTF-8")?.to_owned(),
             batch_compression_threshold: ReadableSize(0),
+            recovery_read_block_size: ReadableSize::kb(256),
             ..Config::default()
         };
         if plan.timed == Operation::Durable {

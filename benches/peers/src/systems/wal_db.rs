@@ -1,8 +1,12 @@
-//! wal-db 1.1, its default: one growing file.
+//! wal-db 1.1, its default: one growing file. Segments, its alternative, grow as well: nothing is
+//! allocated ahead, so each sync writes the file's new size too.
 //!
 //! `append` is in the page cache when it returns, though an earlier one of another thread may not
 //! be yet. `append_and_sync` is on disk, with group commit. There is no batch: sixty-four appends
 //! stand in for one, without its atomicity. Nothing is buffered in memory.
+//!
+//! Opening and reading fetch each record by two reads of the file. Reading begins at any record whose
+//! address its user has kept, so threads can share a replay, but not the opening before it.
 
 use std::path::Path;
 
