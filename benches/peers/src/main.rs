@@ -15,10 +15,11 @@
 //!    that was touched before. That costs one reading of the clock an append, which the preamble
 //!    prices; it is the same for all systems, and below a hundredth of what an append takes. The
 //!    percentiles are medians of those of the rounds.
-//! 5. Records for each sync are told for stratalog, by its own figures. For another system count
-//!    `fdatasync` in a run of its own, without caring for its times:
-//!    `strace -f -c -e trace=fdatasync,fsync stratalog-peers durable-32 --system okaywal --rounds 1`.
-//!    The run appends a twentieth more than the work says to warm up, but at least 64 a thread.
+//! 5. Records for each sync are told for stratalog, by its own figures. For another system count them
+//!    in a run of its own, `strace -f --seccomp-bpf -c -e trace=fdatasync,fsync stratalog-peers
+//!    durable-32 --system okaywal --rounds 1`. Each thread appends a twentieth more than its share to
+//!    warm up, and at least 64. Syncs are slower under strace and their groups larger: such a count
+//!    stands beside others of its kind only, one for stratalog too.
 //! 6. `replay-cold` drops the machine's page cache before each round, which takes root, or else the
 //!    pages of the log's files; that the bytes came from the device is checked in every round. It is
 //!    skipped where neither does anything.

@@ -154,7 +154,7 @@ fn notes(work: &Work, rows: &[Row], systems: &[Box<dyn System>]) -> Vec<String> 
         match left_out(system.as_ref(), work) {
             Some(reason) => notes.push(format!("{name} is left out: it {reason}")),
             None => {
-                notes.extend(system.note(work.plan.timed).map(|note| format!("{name}: {note}")));
+                notes.extend(system.note(&work.plan).map(|note| format!("{name}: {note}")));
             }
         }
     }

@@ -90,7 +90,7 @@ pub(crate) trait System: Sync {
     }
 
     /// What a reader of the figures must know.
-    fn note(&self, _operation: Operation) -> Option<&'static str> {
+    fn note(&self, _plan: &Plan) -> Option<&'static str> {
         None
     }
 

@@ -38,8 +38,8 @@ impl System for Okaywal {
         (operation == Operation::Replay).then_some("hands out all entries in one thread")
     }
 
-    fn note(&self, operation: Operation) -> Option<&'static str> {
-        (operation == Operation::Open).then_some("opening is replaying")
+    fn note(&self, plan: &Plan) -> Option<&'static str> {
+        (plan.timed == Operation::Open).then_some("opening is replaying")
     }
 
     fn scale_down(&self, operation: Operation) -> u64 {

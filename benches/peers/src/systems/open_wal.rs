@@ -6,7 +6,7 @@
 //! are not quicker.
 //!
 //! Segments are allocated but not written, and there is no setting for that. Opening checks every
-//! record and reading checks it again, one read of the file each.
+//! record and reading checks it again, by two reads of the file each time.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -37,9 +37,9 @@ impl System for OpenWal {
         })
     }
 
-    fn note(&self, operation: Operation) -> Option<&'static str> {
+    fn note(&self, plan: &Plan) -> Option<&'static str> {
         let sync = "its write-out can't be had without a sync, which is in the figure";
-        (operation == Operation::Buffered).then_some(sync)
+        (plan.timed == Operation::Buffered).then_some(sync)
     }
 
     fn scale_down(&self, operation: Operation) -> u64 {

@@ -38,9 +38,9 @@ impl System for Raw {
         }
     }
 
-    fn note(&self, operation: Operation) -> Option<&'static str> {
+    fn note(&self, plan: &Plan) -> Option<&'static str> {
         let durable = "each thread syncs for itself, so it is no limit for several";
-        (operation == Operation::Durable).then_some(durable)
+        (plan.timed == Operation::Durable && plan.threads > 1).then_some(durable)
     }
 
     fn open(&self, directory: &Path, plan: &Plan) -> Outcome<Box<dyn Log>> {

@@ -40,9 +40,9 @@ impl System for Seglog {
         (operation != Operation::Replay).then_some("takes one writer only")
     }
 
-    fn note(&self, operation: Operation) -> Option<&'static str> {
+    fn note(&self, plan: &Plan) -> Option<&'static str> {
         let sync = "its write-out can't be had without a sync, which is in the figure";
-        (operation == Operation::Buffered).then_some(sync)
+        (plan.timed == Operation::Buffered).then_some(sync)
     }
 
     fn open(&self, directory: &Path, plan: &Plan) -> Outcome<Box<dyn Log>> {

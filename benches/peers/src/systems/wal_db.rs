@@ -2,7 +2,7 @@
 //! allocated ahead, so each sync writes the file's new size too.
 //!
 //! `append` is in the page cache when it returns, though an earlier one of another thread may not
-//! be yet. `append_and_sync` is on disk, with group commit. There is no batch: sixty-four appends
+//! be yet, and opening cuts the log at the first one that is not there. `append_and_sync` is on disk, with group commit. There is no batch: sixty-four appends
 //! stand in for one, without its atomicity. Nothing is buffered in memory.
 //!
 //! Opening and reading fetch each record by two reads of the file. Reading begins at any record whose
@@ -31,9 +31,13 @@ impl System for WalDb {
         }
     }
 
-    fn note(&self, operation: Operation) -> Option<&'static str> {
-        match operation {
+    fn note(&self, plan: &Plan) -> Option<&'static str> {
+        match plan.timed {
             Operation::Batch => Some("has no batch; 64 appends, not atomic"),
+            Operation::Append if plan.threads > 1 => Some(
+                "does not wait for other threads' earlier appends; a kill that leaves one of \
+                      them unwritten cuts off what came behind it, acknowledged or not",
+            ),
             _ => None,
         }
     }
