@@ -10,10 +10,11 @@ pub(crate) const HELP: &str = "\
 Usage: stratalog-peers [OPTIONS] [WORK]..
 
 A WORK is a name, a pattern with * or ?, or what names begin with. Without any, the works of the
-README's table are done. In names bare numbers are threads, and those with a unit sizes of records.
+README's table are done, in four minutes. In names bare numbers are threads, and those with a unit
+sizes of records.
 
 Options:
-  --all           do all works; takes half an hour
+  --all           do all works; takes a quarter of an hour
   --system NAME   measure only this system; may be given several times
   --rounds N      rounds of each work, default 5
   --quick         two rounds of small works, to see that all runs: the figures mean little

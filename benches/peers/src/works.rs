@@ -121,7 +121,7 @@ const ALL: [Work; 31] = [
     Work::append("append-4K", "append of 4 KiB, 1 thread").records(40_000, 4 * KIB),
     Work::append("append-64K", "append of 64 KiB, 1 thread").records(3_000, 64 * KIB),
     Work::append("append-1M", "append of 1 MiB, 1 thread").records(192, 1024 * KIB),
-    Work::append("append-long", "append of 128 B, 1 thread, 290 MB on end").records(2_000_000, 128),
+    Work::append("append-long", "append of 128 B, 1 thread, 144 MB on end").records(1_000_000, 128),
     Work::new("batch", "batches of 64 x 128 B", Operation::Batch)
         .records(256_000, 128)
         .by_default(),
@@ -142,39 +142,35 @@ const ALL: [Work; 31] = [
         .threads(32)
         .by_default(),
     Work::durable("durable-128", "durable append of 256 B, 128 threads")
-        .records(25_600, 256)
+        .records(16_000, 256)
         .threads(128),
     Work::durable("durable-256", "durable append of 256 B, 256 threads")
-        .records(25_600, 256)
+        .records(16_384, 256)
         .threads(256),
-    Work::replay("replay-16B", "open and replay of 1,000,000 records of 16 B")
-        .records(1_000_000, 16),
-    Work::replay("replay-256B", "open and replay of 200 MiB of 256 B records")
+    Work::replay("replay-16B", "open + replay of 1,000,000 records of 16 B").records(1_000_000, 16),
+    Work::replay("replay-256B", "open + replay of 200 MiB of 256 B records")
         .records(200 * MIB / 256, 256)
         .by_default(),
-    Work::replay("replay-4K", "open and replay of 200 MiB of 4 KiB records")
+    Work::replay("replay-4K", "open + replay of 200 MiB of 4 KiB records")
         .records(200 * MIB / 4096, 4 * KIB),
-    Work::replay("replay-64K", "open and replay of 200 MiB of 64 KiB records")
+    Work::replay("replay-64K", "open + replay of 200 MiB of 64 KiB records")
         .records(200 * MIB / 65_536, 64 * KIB),
-    Work::replay("replay-2", "open and replay of 200 MiB of 256 B records, 2 threads")
+    Work::replay("replay-2", "open + replay of 200 MiB of 256 B records, 2 threads")
         .records(200 * MIB / 256, 256)
         .threads(2),
-    Work::replay("replay-2-4K", "open and replay of 200 MiB of 4 KiB records, 2 threads")
+    Work::replay("replay-2-4K", "open + replay of 200 MiB of 4 KiB records, 2 threads")
         .records(200 * MIB / 4096, 4 * KIB)
         .threads(2),
-    Work::replay("replay-cold", "open and replay of 200 MiB of 256 B records, uncached")
+    Work::replay("replay-cold", "open + replay of 200 MiB of 256 B records, uncached")
         .records(200 * MIB / 256, 256)
         .cold(),
-    Work::replay("replay-cold-4K", "open and replay of 200 MiB of 4 KiB records, uncached")
+    Work::replay("replay-cold-4K", "open + replay of 200 MiB of 4 KiB records, uncached")
         .records(200 * MIB / 4096, 4 * KIB)
         .cold(),
-    Work::replay(
-        "replay-cold-2",
-        "open and replay of 200 MiB of 256 B records, uncached, 2 threads",
-    )
-    .records(200 * MIB / 256, 256)
-    .cold()
-    .threads(2),
+    Work::replay("replay-cold-2", "open + replay of 200 MiB of 256 B, uncached, 2 threads")
+        .records(200 * MIB / 256, 256)
+        .cold()
+        .threads(2),
     Work::open("open-clean", "open of a 1 GiB log that was closed").records(MIB, KIB).by_default(),
     Work::open("open-killed", "open of a 1 GiB log after a kill")
         .records(MIB, KIB)

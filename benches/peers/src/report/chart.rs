@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn every_title_fits_its_panel() {
+        // The widest letters of a bold text of 12 px take about so much on average.
+        let most = PANEL / 6.9;
+        for Measured { work, .. } in measured(&[]) {
+            assert!(float(work.title.len() as u64) <= most, "{}", work.title);
+        }
+    }
+
+    #[test]
     fn a_long_line_is_shortened() {
         assert_eq!(shortened("short"), "short");
         let long = shortened(&"x".repeat(LINE_CHARS + 1));

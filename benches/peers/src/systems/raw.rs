@@ -5,6 +5,9 @@
 //! returns; each thread syncs for itself. A buffered one is copied to memory, which is written when
 //! 1 MiB is full. Frames are 16 bytes of header and the payload. Only the first frame is made, and
 //! written again and again: making frames is a log's work, not the floor below it.
+//!
+//! The scan leaves reading ahead to the system, which it tells to expect a scan. To read and enter
+//! each 256 KiB, 1 MiB or 4 MiB at once makes no difference, in the page cache or out of it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
