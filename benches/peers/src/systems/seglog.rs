@@ -119,3 +119,22 @@ impl Log for SeglogLog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_drops_what_was_handed_to_the_system_without_a_marker() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut writer = Writer::<0>::create(&path, 1 << 16, 0).unwrap();
+        writer.append_data(b"marked").unwrap();
+        let end = writer.commit(0).unwrap();
+        writer.append_data(b"flushed").unwrap();
+        writer.flush_writer().unwrap();
+        drop(writer);
+        assert!(fs::read(&path).unwrap().windows(7).any(|bytes| bytes == b"flushed"));
+        assert_eq!(Writer::<0>::open(&path, 1 << 16, 0).unwrap().write_offset(), end);
+    }
+}

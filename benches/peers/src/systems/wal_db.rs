@@ -114,3 +114,26 @@ impl Log for WalDbLog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn opening_cuts_off_what_lies_behind_an_append_that_was_never_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let wal = Wal::open(&path).unwrap();
+        let first = wal.append(b"reserved by a thread that was killed").unwrap();
+        let second = wal.append(b"acknowledged").unwrap();
+        drop(wal);
+        let bytes = usize::try_from(second.get() - first.get()).unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&vec![0; bytes], first.get()).unwrap();
+        let wal = Wal::open(&path).unwrap();
+        assert_eq!(wal.iter().unwrap().count(), 0);
+    }
+}
