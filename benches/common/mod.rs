@@ -15,7 +15,11 @@
     reason = "sizes and counts of a benchmark are small and known"
 )]
 
+pub(crate) mod executor;
+pub(crate) mod latencies;
+pub(crate) mod machine;
 pub(crate) mod raw;
+pub(crate) mod rounds;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -31,11 +35,24 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// What a frame has besides its payload.
 pub(crate) const HEADER_BYTES: u64 = 16;
 
-/// Few and short samples: the whole of `cargo bench` is meant to take about four minutes.
+/// Whether this is only to see that the program works: `cargo bench -- --quick`, or `BENCH_QUICK` set.
+/// Sizes and rounds are then so small that the figures mean nothing.
+pub(crate) fn is_quick() -> bool {
+    let asked = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
+    asked || std::env::var_os("BENCH_QUICK").is_some()
+}
+
+/// What a program does where it measures, and where it only has to run.
+pub(crate) fn full_or_quick<T>(full: T, quick: T) -> T {
+    if is_quick() { quick } else { full }
+}
+
+/// Few and short samples.
 pub(crate) fn short(measured: Duration) -> Criterion {
+    let (warm_up, measured) = full_or_quick((200, measured), (1, Duration::from_millis(10)));
     Criterion::default()
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
+        .warm_up_time(Duration::from_millis(warm_up))
         .measurement_time(measured)
         .configure_from_args()
 }
@@ -89,7 +106,7 @@ pub(crate) struct Ready {
     // Closed before its folder goes.
     pub(crate) log: Log,
     room: u64,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Ready {
@@ -104,7 +121,7 @@ impl Ready {
             thread::sleep(Duration::from_millis(5));
         }
         settle();
-        Self { log, room: segment_bytes - 3 * 4096, _folder: folder }
+        Self { log, room: segment_bytes - 3 * 4096, folder }
     }
 }
 

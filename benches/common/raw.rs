@@ -10,27 +10,40 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{HEADER_BYTES, folder, frame_bytes, payload};
+use super::{HEADER_BYTES, folder, frame_bytes, full_or_quick, payload};
 
-const FILE_BYTES: u64 = 64 << 20;
+/// So that a run does not come to the end of it too often.
+fn file_bytes() -> u64 {
+    full_or_quick(64 << 20, 4 << 20)
+}
+
 /// How much is buffered, and how much is scanned, at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
 #[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) {
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset).expect("the file can be written");
 }
 
 #[cfg(windows)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) {
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) {
     let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
     assert_eq!(written.expect("the file can be written"), bytes.len());
+}
+
+/// Writes zeros over `bytes` bytes at `offset`, `step` bytes at a time.
+pub(crate) fn write_zeros(file: &File, offset: u64, bytes: u64, step: usize) {
+    let zeros = vec![0; step];
+    for at in (offset..offset + bytes).step_by(step) {
+        write_at(file, &zeros, at);
+    }
 }
 
 /// A file filled with zeros, and a frame.
 pub(crate) struct Raw {
     file: File,
     end: u64,
+    end_max: u64,
     pub(crate) frame: Vec<u8>,
     buffer: Vec<u8>,
     _folder: TempDir,
@@ -42,16 +55,21 @@ impl Raw {
         let path = folder.path().join("raw");
         let file = File::create_new(path).expect("a file can be made");
         // Larger writes make larger folios, which small writes pay for later.
-        for offset in (0..FILE_BYTES).step_by(4096) {
-            write_at(&file, &[0; 4096], offset);
-        }
+        write_zeros(&file, 0, file_bytes(), 4096);
         file.sync_all().expect("the file can be synced");
         let frame = frame(&payload(payload_bytes));
-        Self { file, end: 0, frame, buffer: Vec::with_capacity(BUFFER_BYTES), _folder: folder }
+        Self {
+            file,
+            end: 0,
+            end_max: file_bytes(),
+            frame,
+            buffer: Vec::with_capacity(BUFFER_BYTES),
+            _folder: folder,
+        }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.end + bytes.len() as u64 > FILE_BYTES {
+        if self.end + bytes.len() as u64 > self.end_max {
             self.end = 0;
         }
         write_at(&self.file, bytes, self.end);
