@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use common::latencies::{Latencies, nanos};
 use common::raw::{Raw, write_zeros};
 use common::rounds::{interleave, median};
-use common::{MIB, folder, frame_bytes, full_or_quick, payload, settle};
+use common::{MIB, folder, frame_bytes, full_or_quick, is_wanted, payload, settle};
 use stratalog::{Log, Lsn, Options};
 use tempfile::TempDir;
 
@@ -61,8 +61,12 @@ struct Run {
 
 fn main() {
     println!("appends of 1 KiB, microseconds");
-    committed();
-    durable();
+    if is_wanted("committed") {
+        committed();
+    }
+    if is_wanted("durable") {
+        durable();
+    }
 }
 
 fn committed() {

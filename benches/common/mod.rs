@@ -47,6 +47,14 @@ pub(crate) fn full_or_quick<T>(full: T, quick: T) -> T {
     if is_quick() { quick } else { full }
 }
 
+/// Whether the arguments ask for the part of that name: those that hold one of the words given, or all
+/// where none is. Of criterion's programs criterion itself reads them.
+pub(crate) fn is_wanted(part: &str) -> bool {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut words = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| part.contains(word.as_str()))
+}
+
 /// Few and short samples.
 pub(crate) fn short(measured: Duration) -> Criterion {
     let (warm_up, measured) = full_or_quick((200, measured), (1, Duration::from_millis(10)));

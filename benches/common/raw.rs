@@ -103,7 +103,7 @@ impl Raw {
 }
 
 /// Checksum, length and kind, then the payload. The checksum covers the payload, then the header.
-fn frame(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; HEADER_BYTES as usize];
     let len = u32::try_from(payload.len()).expect("a payload is small");
     frame[4..8].copy_from_slice(&len.to_le_bytes());
