@@ -155,6 +155,16 @@ impl Supply {
         self
     }
 
+    /// A log in which so many bytes of frames fit before its segment ends; they count as used.
+    pub(crate) fn with_room(&mut self, bytes: u64) -> &Log {
+        if self.ready.as_ref().is_none_or(|ready| ready.room < bytes) {
+            self.ready = None;
+        }
+        let ready = self.ready.get_or_insert_with(|| Ready::new(self.segment_bytes));
+        ready.room = ready.room.checked_sub(bytes).expect("a segment has room for it");
+        &ready.log
+    }
+
     /// Has `work` make `calls` calls, each of which takes `bytes_each` bytes of the log, in as many
     /// stretches as there must be. `work` gets the number of calls and returns their time.
     pub(crate) fn run(
