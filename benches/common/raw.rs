@@ -6,6 +6,7 @@
 //! on at its start, whose pages were written as often.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -122,18 +123,20 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
 /// Writes `records` frames into a new file.
 pub(crate) fn write_frames(path: &Path, payload_bytes: usize, records: u64) {
     let file = File::create_new(path).expect("a file can be made");
-    let frames = frame(&payload(payload_bytes)).repeat(64);
-    for number in 0..records.div_ceil(64) {
+    let frame = frame(&payload(payload_bytes));
+    let together = (BUFFER_BYTES / frame.len()).max(1);
+    let frames = frame.repeat(together);
+    for number in 0..records.div_ceil(together as u64) {
         write_at(&file, &frames, number * frames.len() as u64);
     }
     file.set_len(records * frame_bytes(payload_bytes)).expect("the file can be cut");
     file.sync_all().expect("the file can be synced");
 }
 
-/// Reads the file in pieces into one buffer that stays in the cache, checks every frame, and returns
-/// how many there are. Reading costs no more than faulting in a map of a file in the page cache; a
-/// scan of a map is in `benches/peers`, where `unsafe` may stand.
-pub(crate) fn scan(path: &Path) -> u64 {
+/// Reads the file in pieces into one buffer that stays in the cache, checks every frame where it is
+/// asked to, and returns how many there are. A scan of a map is in `benches/peers`, where `unsafe` may
+/// stand; it lies between this, which copies, and [`scan_bytes`], which has nothing to read or to map.
+pub(crate) fn scan(path: &Path, verify: bool) -> u64 {
     use std::io::Read;
     let mut file = File::open(path).expect("the file is there");
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -141,19 +144,34 @@ pub(crate) fn scan(path: &Path) -> u64 {
     loop {
         let read = file.read(&mut buffer[kept..]).expect("the file can be read");
         let have = kept + read;
-        let mut at = 0;
-        while let Some((header, body)) = buffer[at..have].split_at_checked(16) {
-            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
-            let Some(payload) = body.get(..length) else { break };
-            let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-            assert_eq!(checksum(header, payload), expected, "a frame is damaged");
-            records += 1;
-            at += 16 + length.next_multiple_of(8);
-        }
+        let (passed, found) = pass(&buffer[..have], verify);
+        records += found;
         if read == 0 {
             return records;
         }
-        buffer.copy_within(at..have, 0);
-        kept = have - at;
+        buffer.copy_within(passed..have, 0);
+        kept = have - passed;
     }
+}
+
+/// The same of bytes in memory.
+pub(crate) fn scan_bytes(bytes: &[u8], verify: bool) -> u64 {
+    pass(bytes, verify).1
+}
+
+/// Passes all whole frames: their bytes and their number.
+fn pass(bytes: &[u8], verify: bool) -> (usize, u64) {
+    let (mut at, mut records) = (0, 0);
+    while let Some((header, body)) = bytes[at..].split_at_checked(16) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let Some(payload) = body.get(..length) else { break };
+        if verify {
+            let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+            assert_eq!(checksum(header, payload), expected, "a frame is damaged");
+        }
+        black_box(payload);
+        records += 1;
+        at += 16 + length.next_multiple_of(8);
+    }
+    (at, records)
 }
