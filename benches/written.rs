@@ -73,11 +73,13 @@ fn syncs() {
     let folder = folder();
     let appends = full_or_quick(200, 8);
     let mut targets: Vec<(&str, Target)> = vec![
-        ("a file filled with zeros", file(folder.path(), "zeros", Blocks::Written)),
+        ("a file filled with zeros", file(folder.path(), "zeros", Blocks::Written(4 << 10))),
+        ("zeros in steps of 64 KiB", file(folder.path(), "zeros 64", Blocks::Written(64 << 10))),
+        ("zeros in steps of 1 MiB", file(folder.path(), "zeros 1024", Blocks::Written(1 << 20))),
         ("a growing file", file(folder.path(), "growing", Blocks::None)),
     ];
     if fallocate(&folder.path().join("reserved"), FILE_BYTES) {
-        targets.insert(1, ("blocks reserved only", file(folder.path(), "reserved", Blocks::Kept)));
+        targets.insert(3, ("blocks reserved only", file(folder.path(), "reserved", Blocks::Kept)));
     } else {
         println!("no `fallocate` here: blocks that are only reserved are left out");
     }
@@ -106,20 +108,21 @@ fn syncs() {
     report(&names, rounds);
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Blocks {
     None,
     /// As they are in the file that is there.
     Kept,
-    Written,
+    /// Zeros, in steps of so many bytes.
+    Written(usize),
 }
 
 fn file(folder: &Path, name: &str, blocks: Blocks) -> Target {
     let path = folder.join(name);
     let file = File::options().write(true).create(true).truncate(false).open(path);
     let file = file.expect("a file can be made");
-    if blocks == Blocks::Written {
-        write_zeros(&file, 0, FILE_BYTES, 4096);
+    if let Blocks::Written(step) = blocks {
+        write_zeros(&file, 0, FILE_BYTES, step);
     }
     file.sync_all().expect("the disk works");
     Target::File { file, end: 0 }
