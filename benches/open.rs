@@ -114,7 +114,7 @@ fn child(directory: &Path, segment_bytes: u64) {
     settle();
     let opened = count();
     let snapshot = log.snapshot();
-    for record in snapshot.iter() {
+    for record in &snapshot {
         black_box(record.expect("the log is whole").payload());
     }
     let read = count();
