@@ -9,11 +9,14 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use common::raw::Raw;
-use common::{MIB, Supply, frame_bytes, payload, short, timed, timed_by};
+use common::{MIB, Supply, frame_bytes, full_or_quick, payload, short, timed, timed_by};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 
-const SEGMENT_BYTES: u64 = 64 * MIB;
+fn segment_bytes() -> u64 {
+    full_or_quick(64 * MIB, 8 * MIB)
+}
+
 const BATCH_RECORDS: usize = 64;
 
 fn committed(c: &mut Criterion) {
@@ -21,7 +24,7 @@ fn committed(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     append(&mut group, "1 thread", 128);
     let payload = payload(128);
-    let mut supply = Supply::new(SEGMENT_BYTES);
+    let mut supply = Supply::new(segment_bytes());
     group.bench_function("4 threads", |bencher| {
         let supply = supply.prepare();
         bencher.iter_custom(|calls| {
@@ -45,7 +48,7 @@ fn sizes(c: &mut Criterion) {
 /// Single records from one thread, and `raw`.
 fn append(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, bytes: usize) {
     let payload = payload(bytes);
-    let mut supply = Supply::new(SEGMENT_BYTES);
+    let mut supply = Supply::new(segment_bytes());
     group.bench_function(name, |bencher| {
         let supply = supply.prepare();
         bencher.iter_custom(|calls| {
@@ -64,7 +67,7 @@ fn buffered(c: &mut Criterion) {
     let mut group = c.benchmark_group("append_buffered 128 B and commit");
     group.throughput(Throughput::Elements(1));
     let payload = payload(128);
-    let mut supply = Supply::new(SEGMENT_BYTES);
+    let mut supply = Supply::new(segment_bytes());
     group.bench_function("1 thread", |bencher| {
         let supply = supply.prepare();
         bencher.iter_custom(|calls| {
@@ -89,7 +92,7 @@ fn batch(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
     let payload = payload(128);
     let batch = [payload.as_slice(); BATCH_RECORDS];
-    let mut supply = Supply::new(SEGMENT_BYTES);
+    let mut supply = Supply::new(segment_bytes());
     group.bench_function("1 thread", |bencher| {
         let supply = supply.prepare();
         bencher.iter_custom(|calls| {

@@ -9,17 +9,19 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use common::raw::Raw;
-use common::{MIB, Supply, frame_bytes, payload, short, timed, timed_by};
+use common::{MIB, Supply, frame_bytes, full_or_quick, payload, short, timed, timed_by};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-const SEGMENT_BYTES: u64 = 64 * MIB;
+fn segment_bytes() -> u64 {
+    full_or_quick(64 * MIB, 8 * MIB)
+}
 
 fn single(c: &mut Criterion) {
     for (bytes, name) in [(128, "128 B"), (4 << 10, "4 KiB")] {
         let mut group = c.benchmark_group(format!("append_durable {name}"));
         group.throughput(Throughput::Elements(1));
         let payload = payload(bytes);
-        let mut supply = Supply::new(SEGMENT_BYTES);
+        let mut supply = Supply::new(segment_bytes());
         group.bench_function("1 thread", |bencher| {
             let supply = supply.prepare();
             bencher.iter_custom(|calls| {
@@ -40,7 +42,7 @@ fn group(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let payload = payload(256);
     for threads in [8, 32] {
-        let mut supply = Supply::new(SEGMENT_BYTES);
+        let mut supply = Supply::new(segment_bytes());
         group.bench_function(format!("{threads} threads"), |bencher| {
             let supply = supply.prepare();
             bencher.iter_custom(|calls| {

@@ -19,11 +19,14 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{MIB, fill, folder};
+use common::{MIB, fill, folder, full_or_quick};
 use stratalog::{Error, Follower, Log, Options};
 
 /// How many appends there are to a figure, and how far apart.
-const APPENDS: u32 = 2_000;
+fn appends() -> u32 {
+    full_or_quick(2_000, 100)
+}
+
 const GAP: Duration = Duration::from_micros(500);
 /// Within a spinner's patience.
 const SHORT_GAP: Duration = Duration::from_micros(2);
@@ -84,7 +87,7 @@ fn follow(count: usize, gap: Duration) -> (Vec<u64>, Vec<u64>) {
         })
         .collect();
     ready.wait();
-    let appends = (0..APPENDS).map(|_| {
+    let appends = (0..appends()).map(|_| {
         pause(gap);
         let began = nanos(start);
         log.append(&began.to_le_bytes()).expect("there is room");
@@ -97,7 +100,7 @@ fn follow(count: usize, gap: Duration) -> (Vec<u64>, Vec<u64>) {
 }
 
 fn latencies(mut follower: Follower, start: Instant) -> Vec<u64> {
-    let mut latencies = Vec::with_capacity(APPENDS as usize);
+    let mut latencies = Vec::with_capacity(appends() as usize);
     loop {
         match follower.next() {
             Ok(record) => {
@@ -119,7 +122,7 @@ fn unpark(count: usize) -> Vec<u64> {
         .map(|_| {
             let word = Arc::clone(&word);
             thread::spawn(move || {
-                let (mut latencies, mut last) = (Vec::with_capacity(APPENDS as usize), 0);
+                let (mut latencies, mut last) = (Vec::with_capacity(appends() as usize), 0);
                 while last != u64::MAX {
                     thread::park();
                     let now = word.load(Ordering::Acquire);
@@ -138,7 +141,7 @@ fn unpark(count: usize) -> Vec<u64> {
             thread.thread().unpark();
         }
     };
-    for _ in 0..APPENDS {
+    for _ in 0..appends() {
         thread::sleep(GAP);
         wake(nanos(start));
     }
@@ -149,13 +152,13 @@ fn unpark(count: usize) -> Vec<u64> {
 
 /// A record of 256 B, by a follower that begins at the head, beside a snapshot's iterator.
 fn catch_up() {
-    const RECORDS: u64 = 400_000;
+    let records = full_or_quick(400_000, 10_000);
     let folder = folder();
-    let log: Log = fill(&folder.path().join("log"), 16 * MIB, 256, RECORDS);
-    let each = |time: Duration| time.as_nanos() as f64 / RECORDS as f64;
+    let log: Log = fill(&folder.path().join("log"), 16 * MIB, 256, records);
+    let each = |time: Duration| time.as_nanos() as f64 / records as f64;
     for _ in 0..2 {
         let start = Instant::now();
-        assert_eq!(log.snapshot().iter().flatten().count() as u64, RECORDS);
+        assert_eq!(log.snapshot().iter().flatten().count() as u64, records);
         let iterated = start.elapsed();
         let mut follower = log.follow(log.head()).expect("the head is there");
         let start = Instant::now();
@@ -163,7 +166,7 @@ fn catch_up() {
         while follower.try_next().expect("the log is whole").is_some() {
             count += 1;
         }
-        assert_eq!(count, RECORDS);
+        assert_eq!(count, records);
         println!(
             "catching up: {:.1} ns a record, iterating {:.1} ns",
             each(start.elapsed()),

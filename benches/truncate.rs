@@ -10,17 +10,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{MIB, folder};
+use common::{MIB, folder, full_or_quick};
 use stratalog::{Log, Options};
 
 const SEGMENTS: u64 = 16;
-const SEGMENT_BYTES: u64 = 64 * MIB;
+
+fn segment_bytes() -> u64 {
+    full_or_quick(64 * MIB, 2 * MIB)
+}
 
 /// Fills so many segments, syncs, and returns where the next one begins.
 fn fill_segments(log: &Log) {
     let payload = vec![7; 1 << 20];
     let first = log.tail().get();
-    while log.tail().get() < first + SEGMENTS * SEGMENT_BYTES {
+    while log.tail().get() < first + SEGMENTS * segment_bytes() {
         log.append(&payload).expect("there is space");
     }
     log.sync().expect("the disk works");
@@ -50,9 +53,9 @@ fn show(what: &str, latencies: &[Duration]) {
 
 fn main() {
     let folder = folder();
-    let log = Options::new().segment_bytes(SEGMENT_BYTES).open(folder.path().join("log"));
+    let log = Options::new().segment_bytes(segment_bytes()).open(folder.path().join("log"));
     let log = log.expect("the log opens");
-    for round in 0..3 {
+    for round in 0..full_or_quick(3, 1) {
         fill_segments(&log);
         let to = log.durable();
         let (before, done) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -69,7 +72,10 @@ fn main() {
             let gone = start.elapsed();
             done.store(true, Ordering::Relaxed);
             let (before, beside) = appender.join().expect("no panic");
-            println!("round {round}: 1 GiB dropped in {taken:?}, gone after {gone:?}");
+            println!(
+                "round {round}: {} MiB dropped in {taken:?}, gone after {gone:?}",
+                SEGMENTS * segment_bytes() / MIB
+            );
             show("  before", &before);
             show("  beside", &beside);
         });

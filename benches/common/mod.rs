@@ -15,7 +15,11 @@
     reason = "sizes and counts of a benchmark are small and known"
 )]
 
+pub(crate) mod executor;
+pub(crate) mod latencies;
+pub(crate) mod machine;
 pub(crate) mod raw;
+pub(crate) mod rounds;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -31,11 +35,32 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// What a frame has besides its payload.
 pub(crate) const HEADER_BYTES: u64 = 16;
 
-/// Few and short samples: the whole of `cargo bench` is meant to take about four minutes.
+/// Whether this is only to see that the program works: `cargo bench -- --quick`, or `BENCH_QUICK` set.
+/// Sizes and rounds are then so small that the figures mean nothing.
+pub(crate) fn is_quick() -> bool {
+    let asked = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
+    asked || std::env::var_os("BENCH_QUICK").is_some()
+}
+
+/// What a program does where it measures, and where it only has to run.
+pub(crate) fn full_or_quick<T>(full: T, quick: T) -> T {
+    if is_quick() { quick } else { full }
+}
+
+/// Whether the arguments ask for the part of that name: those that hold one of the words given, or all
+/// where none is. Of criterion's programs criterion itself reads them.
+pub(crate) fn is_wanted(part: &str) -> bool {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut words = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| part.contains(word.as_str()))
+}
+
+/// Few and short samples.
 pub(crate) fn short(measured: Duration) -> Criterion {
+    let (warm_up, measured) = full_or_quick((200, measured), (1, Duration::from_millis(10)));
     Criterion::default()
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
+        .warm_up_time(Duration::from_millis(warm_up))
         .measurement_time(measured)
         .configure_from_args()
 }
@@ -89,7 +114,7 @@ pub(crate) struct Ready {
     // Closed before its folder goes.
     pub(crate) log: Log,
     room: u64,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Ready {
@@ -104,7 +129,7 @@ impl Ready {
             thread::sleep(Duration::from_millis(5));
         }
         settle();
-        Self { log, room: segment_bytes - 3 * 4096, _folder: folder }
+        Self { log, room: segment_bytes - 3 * 4096, folder }
     }
 }
 
@@ -128,6 +153,16 @@ impl Supply {
             self.ready = Some(Ready::new(self.segment_bytes));
         }
         self
+    }
+
+    /// A log in which so many bytes of frames fit before its segment ends; they count as used.
+    pub(crate) fn with_room(&mut self, bytes: u64) -> &Log {
+        if self.ready.as_ref().is_none_or(|ready| ready.room < bytes) {
+            self.ready = None;
+        }
+        let ready = self.ready.get_or_insert_with(|| Ready::new(self.segment_bytes));
+        ready.room = ready.room.checked_sub(bytes).expect("a segment has room for it");
+        &ready.log
     }
 
     /// Has `work` make `calls` calls, each of which takes `bytes_each` bytes of the log, in as many
