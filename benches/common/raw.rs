@@ -30,6 +30,7 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) {
 /// A file filled with zeros, and a frame.
 pub(crate) struct Raw {
     file: File,
+    file_bytes: u64,
     end: u64,
     pub(crate) frame: Vec<u8>,
     buffer: Vec<u8>,
@@ -38,20 +39,25 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn new(payload_bytes: usize) -> Self {
+        Self::with_bytes(payload_bytes, FILE_BYTES)
+    }
+
+    pub(crate) fn with_bytes(payload_bytes: usize, file_bytes: u64) -> Self {
         let folder = folder();
         let path = folder.path().join("raw");
         let file = File::create_new(path).expect("a file can be made");
         // Larger writes make larger folios, which small writes pay for later.
-        for offset in (0..FILE_BYTES).step_by(4096) {
+        for offset in (0..file_bytes).step_by(4096) {
             write_at(&file, &[0; 4096], offset);
         }
         file.sync_all().expect("the file can be synced");
         let frame = frame(&payload(payload_bytes));
-        Self { file, end: 0, frame, buffer: Vec::with_capacity(BUFFER_BYTES), _folder: folder }
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Self { file, file_bytes, end: 0, frame, buffer, _folder: folder }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.end + bytes.len() as u64 > FILE_BYTES {
+        if self.end + bytes.len() as u64 > self.file_bytes {
             self.end = 0;
         }
         write_at(&self.file, bytes, self.end);

@@ -1,0 +1,78 @@
+//! Neighbours: processes that compute, write and sync, as a build does, while bounds are recorded; and
+//! whether there are any.
+//!
+//! Invariant: each ends when the process that started it does, however that ends: its standard input
+//! is at an end then.
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+
+use crate::bounds::median;
+use crate::common::{folder, payload, timed};
+
+/// The argument by which this program becomes a neighbour.
+pub(crate) const ARGUMENT: &str = "--load";
+
+/// Neighbours at work, until dropped. They stand back where the measured one wants a core, as whoever
+/// builds beside a measurement should.
+pub(crate) struct Load(Vec<Child>);
+
+impl Load {
+    /// One for each core.
+    pub(crate) fn start() -> Self {
+        let program = std::env::current_exe().expect("this program has a path");
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let start = |_| {
+            let mut command = Command::new("nice");
+            let command = command.arg("-n10").arg(&program).arg(ARGUMENT).stdin(Stdio::piped());
+            command.spawn().expect("nice can be run")
+        };
+        Self((0..cores).map(start).collect())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Computes most of the time; writes a file of 1 MiB now and then, and syncs each sixteenth.
+pub(crate) fn run() -> ExitCode {
+    let folder = folder();
+    let ended = thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let bytes = payload(1 << 20);
+    for number in 0_u64.. {
+        if ended.is_finished() {
+            break;
+        }
+        for _ in 0..400 {
+            black_box(crc32c::crc32c(black_box(&bytes)));
+        }
+        let path = folder.path().join(format!("{}", number % 8));
+        let file = File::create(path).and_then(|mut file| file.write_all(&bytes).map(|()| file));
+        if number.is_multiple_of(16) {
+            let _ = file.and_then(|file| file.sync_all());
+        }
+    }
+    let _ = fs::remove_dir_all(folder.path());
+    ExitCode::SUCCESS
+}
+
+/// How much longer computing takes than it would alone: 1 where this process has its core for itself,
+/// 1.5 where it has two thirds of it. Over a few milliseconds, as this machine's scheduler deals out
+/// cores, and beside one that is too short to be broken off.
+pub(crate) fn crowding() -> f64 {
+    let bytes = payload(1 << 20);
+    let compute =
+        |times| timed(times, || crc32c::crc32c(black_box(&bytes))).as_secs_f64() / times as f64;
+    let alone = (0..100).map(|_| compute(1)).fold(f64::MAX, f64::min);
+    let long: Vec<f64> = (0..9).map(|_| compute(100)).collect();
+    median(&long) / alone
+}
