@@ -16,7 +16,6 @@ mod common;
 #[path = "check/bounds.rs"]
 mod bounds;
 #[path = "check/load.rs"]
-#[allow(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 mod load;
 #[path = "check/rows.rs"]
 #[allow(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
@@ -90,7 +89,7 @@ impl Machine {
 
     fn lacks(&self, row: &Row) -> Option<&'static str> {
         match row.needs {
-            Needs::Disk if !self.syncs => Some("a sync here reaches no disk (tmpfs?)"),
+            Needs::Disk if !self.syncs => Some("a sync here reaches no disk; is it tmpfs?"),
             Needs::Cores if !self.cores => Some("there is one core"),
             _ => None,
         }

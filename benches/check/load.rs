@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
+use std::time::Instant;
 
 use crate::bounds::median;
 use crate::common::{folder, payload, timed};
@@ -65,14 +66,22 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How much longer computing takes than it would alone: 1 where this process has its core for itself,
-/// 1.5 where it has two thirds of it. Over a few milliseconds, as this machine's scheduler deals out
-/// cores, and beside one that is too short to be broken off.
+/// How much longer computing takes on all cores at once than it would if this process had them for
+/// itself: 1 if it has, 2 if others take turns with it. The median of many short pieces is the time of
+/// one that was not broken off.
 pub(crate) fn crowding() -> f64 {
+    const PIECES: u32 = 1000;
     let bytes = payload(1 << 20);
-    let compute =
-        |times| timed(times, || crc32c::crc32c(black_box(&bytes))).as_secs_f64() / times as f64;
-    let alone = (0..100).map(|_| compute(1)).fold(f64::MAX, f64::min);
-    let long: Vec<f64> = (0..9).map(|_| compute(100)).collect();
-    median(&long) / alone
+    let work = || {
+        let piece = || timed(1, || crc32c::crc32c(black_box(&bytes))).as_secs_f64();
+        let start = Instant::now();
+        let pieces: Vec<f64> = (0..PIECES).map(|_| piece()).collect();
+        start.elapsed().as_secs_f64() / (median(&pieces) * f64::from(PIECES))
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let longer = threads.into_iter().map(|thread| thread.join().expect("no thread panics"));
+        longer.fold(1.0, f64::max)
+    })
 }

@@ -25,12 +25,12 @@ impl Profile {
                 stated = Some(sum.trim().parse::<f64>().map_err(|_| refuse())?);
             } else if line.starts_with("calls=") {
                 is_of_call = true;
-            } else if line.starts_with(|c: char| c.is_ascii_digit()) {
-                if !std::mem::take(&mut is_of_call) {
-                    let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
-                    *profile.functions.entry(function.clone()).or_default() +=
-                        count.ok_or_else(refuse)?;
-                }
+            } else if line.starts_with(|c: char| c.is_ascii_digit())
+                && !std::mem::take(&mut is_of_call)
+            {
+                let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
+                let count = count.ok_or_else(refuse)?;
+                *profile.functions.entry(function.clone()).or_default() += count;
             }
         }
         // Whole numbers of this size are exact.
