@@ -117,7 +117,7 @@ fn appending_allocates_nothing() {
 fn a_closure_fills_a_buffer_that_is_kept() {
     for bytes in [0, 128, 10 << 10] {
         let append = |log: &Log| {
-            assert!(log.append_with(bytes, |payload| payload.fill(7)).unwrap().get() > 0)
+            assert!(log.append_with(bytes, |payload| payload.fill(7)).unwrap().get() > 0);
         };
         assert_eq!(most_allocations(append), 0, "{bytes} bytes");
     }
