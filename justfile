@@ -59,6 +59,14 @@ lookahead:
 bench *arguments:
     cargo bench {{ arguments }}
 
+# The bench gate: ratios to plain writes, syncs and scans, held to benches/bounds.toml.
+bench-check *arguments:
+    scripts/bench-check.sh {{ arguments }}
+
+# Instructions of one operation, counted by callgrind, held to benches/instructions.toml (valgrind).
+instructions *arguments:
+    scripts/instructions.sh {{ arguments }}
+
 # The same work on this log, on others, and on plain writes.
 peers *arguments:
     cargo run --release --manifest-path benches/peers/Cargo.toml -- {{ arguments }}

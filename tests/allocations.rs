@@ -1,4 +1,5 @@
-//! Reading allocates nothing for a record: neither iterating, nor what is read in place.
+//! Appending and reading allocate nothing for a record: neither an append that waits for no sync, nor
+//! iterating, nor what is read in place. A sync and a batch may allocate once, whatever their size. What is allocated where a segment ends is not counted.
 //!
 //! Invariant: only what the thread that measures allocates is counted, so other tests don't disturb.
 #![expect(unsafe_code, reason = "an allocator can't be counted otherwise")]
@@ -77,6 +78,69 @@ fn iterating_allocates_nothing() {
         log.append(&[7].repeat(index % 100)).unwrap();
     };
     reads_without_allocating(append, |record| assert!(record.payload().len() < 100));
+}
+
+/// How often `append` allocates at most in one of 1,000 calls, in files and in memory, after as many to
+/// warm up.
+fn most_allocations(append: impl Fn(&Log)) -> u64 {
+    // Larger than all that a test appends. The log's own thread prepares it, which doesn't count.
+    const SEGMENT_BYTES: u64 = 32 << 20;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = Options::new();
+    options.segment_bytes(SEGMENT_BYTES);
+    let files = options.open(directory.path()).expect("a log");
+    let memory = options.open_with(MemoryStorage::new()).expect("a log");
+    let mut most = 0;
+    for log in [files, memory] {
+        for _ in 0..1000 {
+            append(&log);
+        }
+        for _ in 0..1000 {
+            most = most.max(allocations(|| append(&log)));
+        }
+        assert!(log.tail().get() < SEGMENT_BYTES, "nothing is said of an append that rolls");
+    }
+    most
+}
+
+#[test]
+fn appending_allocates_nothing() {
+    let append = |log: &Log| assert!(log.append(&[7; 128]).unwrap().get() > 0);
+    assert_eq!(most_allocations(append), 0);
+    // The write buffer is half full several times.
+    let append_buffered =
+        |log: &Log| assert!(log.append_buffered(&[7; 1 << 10]).unwrap().get() > 0);
+    assert_eq!(most_allocations(append_buffered), 0);
+}
+
+#[test]
+fn a_closure_fills_a_buffer_that_is_kept() {
+    for bytes in [0, 128, 10 << 10] {
+        let append = |log: &Log| {
+            assert!(log.append_with(bytes, |payload| payload.fill(7)).unwrap().get() > 0);
+        };
+        assert_eq!(most_allocations(append), 0, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_sync_allocates_at_most_once() {
+    let append_durable = |log: &Log| assert!(log.append_durable(&[7; 128]).unwrap().get() > 0);
+    assert!(most_allocations(append_durable) <= 1);
+    let sync = |log: &Log| {
+        log.append_buffered(&[7; 128]).unwrap();
+        log.sync().unwrap();
+    };
+    assert!(most_allocations(sync) <= 1);
+}
+
+#[test]
+fn a_batch_allocates_at_most_once_whatever_its_size() {
+    for records in [0, 1, 2, 64, 300] {
+        let batch = vec![[7; 16]; records];
+        let most = most_allocations(|log| assert!(log.append_batch(&batch).is_ok()));
+        assert!(most <= 1, "{records} records: {most}");
+    }
 }
 
 #[cfg(feature = "zerocopy")]

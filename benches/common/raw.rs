@@ -13,11 +13,6 @@ use tempfile::TempDir;
 
 use super::{HEADER_BYTES, folder, frame_bytes, full_or_quick, payload};
 
-/// So that a run does not come to the end of it too often.
-fn file_bytes() -> u64 {
-    full_or_quick(64 << 20, 4 << 20)
-}
-
 /// How much is buffered, and how much is scanned, at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -43,8 +38,8 @@ pub(crate) fn write_zeros(file: &File, offset: u64, bytes: u64, step: usize) {
 /// A file filled with zeros, and a frame.
 pub(crate) struct Raw {
     file: File,
+    file_bytes: u64,
     end: u64,
-    end_max: u64,
     pub(crate) frame: Vec<u8>,
     buffer: Vec<u8>,
     _folder: TempDir,
@@ -52,25 +47,24 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn new(payload_bytes: usize) -> Self {
+        Self::with_bytes(payload_bytes, full_or_quick(64 << 20, 4 << 20))
+    }
+
+    pub(crate) fn with_bytes(payload_bytes: usize, file_bytes: u64) -> Self {
         let folder = folder();
         let path = folder.path().join("raw");
         let file = File::create_new(path).expect("a file can be made");
-        // Larger writes make larger folios, which small writes pay for later.
-        write_zeros(&file, 0, file_bytes(), 4096);
+        // As a log fills its segments: larger writes make larger folios, which small writes pay for
+        // later, and smaller ones smaller folios, which large writes and scans pay for.
+        write_zeros(&file, 0, file_bytes, 64 << 10);
         file.sync_all().expect("the file can be synced");
         let frame = frame(&payload(payload_bytes));
-        Self {
-            file,
-            end: 0,
-            end_max: file_bytes(),
-            frame,
-            buffer: Vec::with_capacity(BUFFER_BYTES),
-            _folder: folder,
-        }
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Self { file, file_bytes, end: 0, frame, buffer, _folder: folder }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.end + bytes.len() as u64 > self.end_max {
+        if self.end + bytes.len() as u64 > self.file_bytes {
             self.end = 0;
         }
         write_at(&self.file, bytes, self.end);

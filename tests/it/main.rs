@@ -44,6 +44,8 @@ mod full_disk;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod injected;
 #[cfg(test)]
