@@ -39,13 +39,13 @@ const PIECE: &[u8] = &[0; 64 << 10];
 
 /// Zeros are written out every so many bytes, so that no later sync has to write all of them. Under
 /// test the smallest segments are filled in several steps.
-pub(crate) const FILL_SYNC_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 1 << 20 };
+pub(crate) const FILL_SYNC_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 128 << 10 };
 
 /// How many bytes are filled between two looks at whether someone waits.
 pub(crate) const FILL_STEP_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 64 << 10 };
 
-/// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, and at least one
-/// step.
+/// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, asked after so many
+/// bytes, and at least one step.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub(crate) fn prepare(
     id: &LogId,
     base: u64,
     bytes: u64,
-    go_on: impl FnMut() -> bool,
+    go_on: impl FnMut(u64) -> bool,
 ) -> Result<Spare> {
     let name = segment_name(base);
     let temporary = format!("{name}{TEMPORARY_SUFFIX}");
@@ -90,7 +90,7 @@ fn write(
     id: &LogId,
     base: u64,
     bytes: u64,
-    mut go_on: impl FnMut() -> bool,
+    mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<u64> {
     let end = frames_end(base, bytes);
     let mut filled = frames_start(base);
@@ -105,7 +105,7 @@ fn write(
             file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
         }
         filled = to;
-        if !go_on() {
+        if !go_on(to - base) {
             break;
         }
     }

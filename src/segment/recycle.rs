@@ -91,7 +91,7 @@ pub(crate) fn prepare_recycled(
     recycled: Recycled,
     id: &LogId,
     base: u64,
-    go_on: impl FnMut() -> bool,
+    go_on: impl FnMut(u64) -> bool,
 ) -> Result<Option<Spare>> {
     // Before it is written to: the old name must not come back over what is written.
     storage
@@ -121,11 +121,11 @@ fn write(
     file: &dyn StorageFile,
     header: &[u8],
     bytes: u64,
-    mut go_on: impl FnMut() -> bool,
+    mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<bool, (Op, std::io::Error)> {
     let mut filled = BLOCK_BYTES;
     while filled < bytes {
-        if !go_on() {
+        if !go_on(filled) {
             return Ok(false);
         }
         let to = next_step(0, filled).min(bytes);
