@@ -105,6 +105,15 @@ pub struct Summary {
 ///
 /// The first header that is invalid, or reaches beyond the end.
 pub fn summarize(frames: &[u8], start: u64) -> Result<Summary, DefectAt> {
+    summarize_with(frames, start, || {})
+}
+
+/// The same, and calls `between` every now and then.
+pub(crate) fn summarize_with(
+    frames: &[u8],
+    start: u64,
+    mut between: impl FnMut(),
+) -> Result<Summary, DefectAt> {
     let mut summary = Summary { records: 0, first: None, last: None, frames_crc: 0 };
     // All before `rest` is in the CRC or left out of it; the walk has come to `pending` inside it.
     let mut rest = frames;
@@ -138,6 +147,7 @@ pub fn summarize(frames: &[u8], start: u64) -> Result<Summary, DefectAt> {
         if pending >= RUN_BYTES {
             summary.frames_crc = sum(summary.frames_crc, &mut rest, pending);
             pending = 0;
+            between();
         }
         at += header.frame_bytes();
     }
