@@ -37,15 +37,18 @@ pub(crate) struct Spare {
 /// writes cost two to three times as much.
 const PIECE: &[u8] = &[0; 64 << 10];
 
-/// Zeros are written out every so many bytes, so that no later sync has to write all of them. Under
-/// test the smallest segments are filled in several steps.
-pub(crate) const FILL_SYNC_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 128 << 10 };
+/// Zeros are written out every so many bytes at least, so that no later sync has to write all of
+/// them. Under test the smallest segments are filled in several steps.
+pub(crate) const FILL_SYNC_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 1 << 20 };
+
+/// The same where there is time: whoever syncs meanwhile waits for no more than that.
+pub(crate) const GENTLE_SYNC_BYTES: u64 = if cfg!(test) { 4 << 10 } else { 128 << 10 };
 
 /// How many bytes are filled between two looks at whether someone waits.
 pub(crate) const FILL_STEP_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 64 << 10 };
 
-/// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, asked after so many
-/// bytes, and at least one step.
+/// Prepares the segment at `base`. Fills it with zeros as long as `go_on` says so, and at least one
+/// step. It is asked after so many bytes, and says after how many zeros are to be written out.
 ///
 /// # Errors
 ///
@@ -55,7 +58,7 @@ pub(crate) fn prepare(
     id: &LogId,
     base: u64,
     bytes: u64,
-    go_on: impl FnMut(u64) -> bool,
+    go_on: impl FnMut(u64) -> Option<u64>,
 ) -> Result<Spare> {
     let name = segment_name(base);
     let temporary = format!("{name}{TEMPORARY_SUFFIX}");
@@ -90,24 +93,24 @@ fn write(
     id: &LogId,
     base: u64,
     bytes: u64,
-    mut go_on: impl FnMut(u64) -> bool,
+    mut go_on: impl FnMut(u64) -> Option<u64>,
 ) -> Result<u64> {
     let end = frames_end(base, bytes);
     let mut filled = frames_start(base);
     if !file.wants_zero_fill() {
         filled = end;
     }
+    let mut sync_bytes = GENTLE_SYNC_BYTES;
     while filled < end {
         let to = next_step(base, filled).min(end);
         fill(file, filled - base, to - base)
             .map_err(|error| no_space_or_io(Op::Write, path, error))?;
-        if (to - base).is_multiple_of(FILL_SYNC_BYTES) {
+        if (to - base).is_multiple_of(sync_bytes) {
             file.sync().map_err(|error| no_space_or_io(Op::Sync, path, error))?;
         }
         filled = to;
-        if !go_on(to - base) {
-            break;
-        }
+        let Some(bytes) = go_on(to - base) else { break };
+        sync_bytes = bytes;
     }
     let block = SegmentHeader { id: *id, base, segment_bytes: bytes }.encode();
     write_all_at(file, &block, 0).map_err(|error| no_space_or_io(Op::Write, path, error))?;

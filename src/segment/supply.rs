@@ -230,7 +230,7 @@ impl Supply {
             }
             drop(state);
             let made_by_appender = Making { segments, recycles: false };
-            self.prepare_one(protocol, control, poison, made_by_appender, |_| false)?;
+            self.prepare_one(protocol, control, poison, made_by_appender, |_| None)?;
         }
     }
 
@@ -320,7 +320,7 @@ impl Supply {
         &self,
         base: u64,
         making: Making<'_>,
-        mut go_on: impl FnMut(u64) -> bool,
+        mut go_on: impl FnMut(u64) -> Option<u64>,
     ) -> Result<Spare> {
         let bytes = self.segment_bytes;
         if self.is_full(making.segments) {
@@ -354,7 +354,7 @@ impl Supply {
         control: &Control,
         poison: &dyn Fn(&Error),
         making: Making<'_>,
-        go_on: impl FnMut(u64) -> bool,
+        go_on: impl FnMut(u64) -> Option<u64>,
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();

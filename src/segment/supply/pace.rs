@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::protocol::Protocol;
-use crate::segment::prepare::FILL_SYNC_BYTES;
+use crate::segment::prepare::{FILL_SYNC_BYTES, GENTLE_SYNC_BYTES};
 use crate::segment::supply::Supply;
 use crate::sync::{Instant, Ordering};
 
@@ -38,19 +38,23 @@ fn rest(worked: Duration, standing: Standing) -> Duration {
 }
 
 impl Supply {
-    /// For the thread that fills a spare: whether to go on, after so many bytes of it. Rests first.
-    pub(super) fn paced(&self, protocol: &Protocol) -> impl FnMut(u64) -> bool {
+    /// For the thread that fills a spare, after so many bytes of it: how often to sync, if it is to go
+    /// on. Rests first, if the zeros before were just synced.
+    pub(super) fn paced(&self, protocol: &Protocol) -> impl FnMut(u64) -> Option<u64> {
         let goes_on = || !self.hurry.load(Ordering::Relaxed) && protocol.asked().is_none();
         let mut start = Instant::now();
+        let mut sync_bytes = GENTLE_SYNC_BYTES;
         move |done| {
-            if done.is_multiple_of(FILL_SYNC_BYTES) {
+            if done.is_multiple_of(sync_bytes) {
                 let rest = rest(start.elapsed(), self.standing(protocol.tail(), done));
+                // Small syncs take the longest in all.
+                sync_bytes = if rest.is_zero() { FILL_SYNC_BYTES } else { GENTLE_SYNC_BYTES };
                 if !rest.is_zero() {
                     self.bell.rest(rest, || !goes_on());
                 }
                 start = Instant::now();
             }
-            goes_on()
+            goes_on().then_some(sync_bytes)
         }
     }
 
