@@ -20,6 +20,7 @@
 //!
 //! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
 
+mod beside;
 mod commit;
 mod cut;
 mod following;
@@ -79,7 +80,10 @@ pub(crate) trait Medium {
     fn await_cut(&self);
 
     /// Called by a leader about to sync; may wait a moment while `waiting` rises.
-    fn gather(&self, waiting: &dyn Fn() -> usize);
+    fn gather(&self, waiting: &dyn Fn() -> u64);
+
+    /// Called by a leader that has synced, before it wakes anyone: so many wait now.
+    fn gathered(&self, _waiting: u64) {}
 }
 
 /// A write or sync failed. The medium has noted the cause before it says so.
