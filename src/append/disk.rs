@@ -265,7 +265,11 @@ impl Medium for Disk {
         drop(self.truncation.lock());
     }
 
-    fn gather(&self, waiting: &dyn Fn() -> usize) {
+    fn gather(&self, waiting: &dyn Fn() -> u64) {
         self.gather.wait(waiting);
+    }
+
+    fn gathered(&self, waiting: u64) {
+        self.gather.synced(waiting);
     }
 }
