@@ -14,6 +14,11 @@ use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::yield_now;
 
+/// After so many runs of frames that were summed up, 512 KiB or some 50 us, other threads may run:
+/// without that an appender waits for a slice of the scheduler's. More often, on a machine that is full,
+/// a segment of 64 MiB would take seconds, and the next spare has to wait for it.
+const RUNS_BETWEEN: u32 = 8;
+
 /// The rest of a segment is given back to the file system from this size on.
 const DISCARD_BYTES: u64 = 64 << 10;
 
@@ -36,7 +41,14 @@ pub(crate) fn seal(
     let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
     // All of a segment is read: on few processors, appenders would wait for this as long as the
     // system lets it go on.
-    let Ok(summary) = summarize_with(frames, segment.start(), yield_now) else {
+    let mut runs = 0_u32;
+    let lets_others_run = || {
+        runs = runs.wrapping_add(1);
+        if runs.is_multiple_of(RUNS_BETWEEN) {
+            yield_now();
+        }
+    };
+    let Ok(summary) = summarize_with(frames, segment.start(), lets_others_run) else {
         segment.close();
         return Ok(None);
     };
