@@ -29,6 +29,7 @@ pub(crate) mod report;
 mod salvage;
 mod survey;
 mod view;
+mod windows;
 
 use std::sync::Arc;
 
