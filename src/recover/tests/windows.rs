@@ -59,7 +59,7 @@ fn a_scan_through_windows_finds_what_one_of_the_whole_finds() {
             let len = random.index(if long { 3 * window } else { 100 });
             let kind = if random.index(16) == 0 { Kind::Padding } else { Kind::Record };
             let continues = kind == Kind::Record && random.index(3) == 0;
-            let payload = vec![random.next() as u8; len];
+            let payload = vec![random.next().to_le_bytes()[0]; len];
             frames.push(kind, &payload, continues);
         }
         let Frames { mut bytes, ends } = frames;
