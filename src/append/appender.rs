@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::append::direct::append_direct;
+use crate::append::direct::{append_alone, append_direct};
 use crate::append::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_BYTES, frame_bytes, max_record_bytes};
@@ -37,9 +37,8 @@ impl Appender {
     /// Appends one record; it is committed on return.
     #[inline]
     pub(crate) fn append(&self, payload: &[u8]) -> Result<u64> {
-        let (at, end) = self.place(payload)?;
-        self.commit_until(end)?;
-        Ok(at)
+        let len = self.part_len(payload.len())?;
+        self.append_parts(&[Part::new(payload, len)], frame_bytes(len)).map(|(at, _)| at)
     }
 
     /// Appends one record; it is durable on return.
@@ -98,14 +97,26 @@ impl Appender {
             let tail = self.protocol.tail();
             return Ok(tail..tail);
         }
+        self.append_parts(&parts, need).map(|(at, end)| at..end)
+    }
+
+    /// Frames `parts`, `need` bytes in all, beside the ring if that is free to do. Returns their address
+    /// and end, which are committed.
+    #[inline]
+    fn append_parts(&self, parts: &[Part<'_>], need: u64) -> Result<(u64, u64)> {
+        if let Some(alone) = append_alone(&self.protocol, &self.disk, parts, need) {
+            return alone.map(|at| (at, at + need)).map_err(|Failed| self.disk.cause.io());
+        }
         let (at, end) = if self.is_too_big_for_the_ring(need) {
-            append_direct(&self.protocol, &self.disk, &parts, need)
+            append_direct(&self.protocol, &self.disk, parts, need)
+        } else if let [part] = parts {
+            self.protocol.stage(&self.disk, *part)
         } else {
-            self.protocol.stage_batch(&self.disk, &parts, need)
+            self.protocol.stage_batch(&self.disk, parts, need)
         }
         .map_err(|refused| self.refused(refused))?;
         self.commit_until(end)?;
-        Ok(at..end)
+        Ok((at, end))
     }
 
     /// Waits until everything below `target` is committed; returns the watermark.

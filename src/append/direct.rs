@@ -1,4 +1,5 @@
-//! Writing what is too big for the ring straight from the caller's slices.
+//! Writing straight from the caller's slices: what is too big for the ring, and what nobody else is
+//! in the way of.
 //!
 //! Invariant: the frames lie in the file exactly as if they had gone through the ring. The watermark
 //! passes them at once when all are written, so a batch is still whole or not there.
@@ -22,22 +23,31 @@ pub(super) fn append_direct(
 ) -> Result<(u64, u64), Refused<Error>> {
     let at = protocol.place(disk, need, false)?;
     let end = at + need;
-    protocol.commit_direct(disk, (at, end), |base| {
-        let mut writer = disk.writer.lock();
-        write_frames(protocol, disk, &mut writer, base, parts, at)
-    })?;
+    protocol
+        .commit_direct(disk, (at, end), |base| write_frames(protocol, disk, base, parts, at))?;
     Ok((at, end))
+}
+
+/// Appends `parts`, `need` bytes in all, if nobody else is at it; their address, which is committed.
+#[inline]
+pub(super) fn append_alone(
+    protocol: &Protocol,
+    disk: &Disk,
+    parts: &[Part<'_>],
+    need: u64,
+) -> Option<Result<u64, Failed>> {
+    protocol.append_alone(disk, need, |base, at| write_frames(protocol, disk, base, parts, at))
 }
 
 fn write_frames(
     protocol: &Protocol,
     disk: &Disk,
-    writer: &mut Writer,
     base: u64,
     parts: &[Part<'_>],
     at: u64,
 ) -> Result<(), Failed> {
-    let Writer { target, buffer, closed } = writer;
+    let mut writer = disk.writer.lock();
+    let Writer { target, buffer, closed } = &mut *writer;
     if *closed {
         return Err(Failed);
     }
@@ -65,5 +75,5 @@ fn write_frames(
             buffer.clear();
         }
     }
-    disk.write_to(target, base, buffer, begin)
+    if buffer.is_empty() { Ok(()) } else { disk.write_to(target, base, buffer, begin) }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Disk {
     pub(crate) supply: Supply,
     pub(crate) control: Control,
     pub(crate) cause: Cause,
-    pub(crate) bell: Bell,
+    pub(crate) bell: Arc<Bell>,
     pub(crate) gather: Gather,
     pub(super) writer: Mutex<Writer>,
     writes: AtomicU64,
@@ -77,10 +77,10 @@ impl Disk {
         Self {
             storage,
             segments,
+            bell: Arc::clone(&supply.bell),
             supply,
             control,
             cause: Cause::default(),
-            bell: Bell::default(),
             gather: Gather::new(options.commit_delay),
             writer: Mutex::new(Writer::default()),
             writes: AtomicU64::new(0),
@@ -265,7 +265,11 @@ impl Medium for Disk {
         drop(self.truncation.lock());
     }
 
-    fn gather(&self, waiting: &dyn Fn() -> usize) {
+    fn gather(&self, waiting: &dyn Fn() -> u64) {
         self.gather.wait(waiting);
+    }
+
+    fn gathered(&self, waiting: u64) {
+        self.gather.synced(waiting);
     }
 }

@@ -1,19 +1,35 @@
 //! [`Gather`]: how long a sync leader waits for company.
 //!
-//! Invariant: a lone appender never waits. After a sync that served several, the next leader waits
-//! until as many have arrived again, at most a quarter of the last sync's time: while they were
-//! woken and came back the disk would have been busy with a sync for one.
+//! Invariant: a lone appender never waits, and nobody waits longer than the last sync took.
+//!
+//! Whoever a sync has served comes back in a moment, if it has more to append. Who came while it ran
+//! waits already. If the next leader began at once it would serve the latter only, and the two groups
+//! would go on taking turns, each of half the size. So it waits until as many are there as were
+//! served and had come in the meantime: while they are woken and come back the disk would be busy
+//! with a sync for few.
+//!
+//! That is worth it where they do come back. A wait is *in vain* if it has brought fewer, in proportion
+//! to who was there, than it took of the sync's time. After a wait in vain some syncs begin at once,
+//! twice as many after each further one, up to [`PATIENCE`].
 
 use std::time::Duration;
 
 use crate::sync::{AtomicU64, Instant, Ordering, yield_now};
 
+/// After so many syncs without a wait another one is tried, at the latest.
+const PATIENCE: u64 = 64;
+
+/// Written and read by leaders only, who come one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     /// A fixed wait instead, if the options name one.
     delay: Option<Duration>,
-    /// How many the last sync served beside its leader. Written and read by leaders only.
-    last_group: AtomicU64,
+    /// How many of those that the last sync served, or that came while it ran, may come together.
+    expected: AtomicU64,
+    /// How many syncs are to begin at once.
+    pause: AtomicU64,
+    /// How many there were to be the last time.
+    last_pause: AtomicU64,
     /// How long the last sync took, in nanoseconds.
     last_nanos: AtomicU64,
     syncs: AtomicU64,
@@ -24,23 +40,37 @@ impl Gather {
         Self { delay, ..Self::default() }
     }
 
-    /// Waits for others, and notes how many there are now.
-    pub(crate) fn wait(&self, waiting: &dyn Fn() -> usize) {
-        let wanted = self.last_group.load(Ordering::Relaxed);
-        let limit = match self.delay {
-            Some(delay) => delay,
-            None if wanted == 0 => Duration::ZERO,
-            None => Duration::from_nanos(self.last_nanos.load(Ordering::Relaxed) / 4),
-        };
-        let mut here = waiting() as u64;
-        if !limit.is_zero() && (self.delay.is_some() || here < wanted) {
-            let start = Instant::now();
-            while start.elapsed() < limit && (self.delay.is_some() || here < wanted) {
-                yield_now();
-                here = waiting() as u64;
+    /// Waits for others.
+    pub(crate) fn wait(&self, waiting: &dyn Fn() -> u64) {
+        match self.delay {
+            Some(delay) => {
+                wait_until(waiting, u64::MAX, delay);
             }
+            None => self.wait_for_expected(waiting),
         }
-        self.last_group.store(here, Ordering::Relaxed);
+    }
+
+    fn wait_for_expected(&self, waiting: &dyn Fn() -> u64) {
+        let (first, expected) = (waiting(), self.expected.load(Ordering::Relaxed));
+        if first >= expected {
+            return;
+        }
+        let pause = self.pause.load(Ordering::Relaxed);
+        if pause > 0 {
+            self.pause.store(pause - 1, Ordering::Relaxed);
+            return;
+        }
+        let sync = Duration::from_nanos(self.last_nanos.load(Ordering::Relaxed));
+        let start = Instant::now();
+        let here = wait_until(waiting, expected, sync);
+        self.learn(is_worth_it(first, here, start.elapsed(), sync));
+    }
+
+    fn learn(&self, worth_it: bool) {
+        let last = self.last_pause.load(Ordering::Relaxed);
+        let pause = if worth_it { 0 } else { (last * 2).clamp(1, PATIENCE) };
+        self.last_pause.store(pause, Ordering::Relaxed);
+        self.pause.store(pause, Ordering::Relaxed);
     }
 
     /// Notes how long a sync took.
@@ -50,8 +80,114 @@ impl Gather {
         self.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes how many wait when a sync is over: those that it serves, and those that came while it ran.
+    /// One of them leads next, so that of all with the leader so many may be waiting for it.
+    pub(crate) fn synced(&self, waiting: u64) {
+        self.expected.store(waiting, Ordering::Relaxed);
+    }
+
     /// How many syncs there were.
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits until `count` wait, or the time is over, and returns how many do.
+fn wait_until(waiting: &dyn Fn() -> u64, count: u64, limit: Duration) -> u64 {
+    let start = Instant::now();
+    loop {
+        let here = waiting();
+        if here >= count || start.elapsed() >= limit {
+            return here;
+        }
+        yield_now();
+    }
+}
+
+/// Whether those who came during a wait, in proportion to all who are there now with the leader, are
+/// more than the wait was of the time of a sync.
+fn is_worth_it(first: u64, here: u64, waited: Duration, sync: Duration) -> bool {
+    let came = u128::from(here.saturating_sub(first));
+    came * sync.as_nanos() >= waited.as_nanos() * u128::from(first + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const SYNC: Duration = Duration::from_micros(100);
+
+    /// Waits, where `counts` tells how many wait at each look, the last of them for ever; returns how
+    /// often was looked.
+    fn looks(gather: &Gather, counts: &[u64]) -> usize {
+        let looks = Cell::new(0);
+        gather.wait(&|| {
+            looks.set(looks.get() + 1);
+            *counts.get(looks.get() - 1).or(counts.last()).unwrap()
+        });
+        looks.get()
+    }
+
+    fn synced(waiting: u64) -> Gather {
+        let gather = Gather::new(None);
+        gather.took(Duration::from_secs(3600));
+        gather.synced(waiting);
+        gather
+    }
+
+    #[test]
+    fn a_lone_appender_waits_for_nobody() {
+        assert_eq!(looks(&Gather::new(None), &[0]), 1);
+        assert_eq!(looks(&synced(0), &[0]), 1);
+    }
+
+    #[test]
+    fn a_leader_waits_until_all_are_back_who_were_there_at_the_end_of_the_last_sync() {
+        assert_eq!(looks(&synced(3), &[0, 1, 1, 2, 2, 3]), 1 + 5);
+        assert_eq!(looks(&synced(3), &[4]), 1);
+    }
+
+    #[test]
+    fn a_wait_ends_after_the_time_of_a_sync() {
+        let gather = synced(3);
+        gather.took(Duration::from_nanos(1));
+        assert!(looks(&gather, &[0]) <= 3);
+    }
+
+    #[test]
+    fn after_waits_in_vain_more_and_more_syncs_begin_at_once() {
+        let gather = synced(1);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            gather.learn(false);
+            pauses.push(gather.pause.load(Ordering::Relaxed));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        for left in (0..64).rev() {
+            assert_eq!(looks(&gather, &[0]), 1);
+            assert_eq!(gather.pause.load(Ordering::Relaxed), left);
+        }
+        // Now it waits again, and one that was worth it ends the pauses.
+        assert!(looks(&gather, &[0, 0, 1]) > 1);
+        assert_eq!(gather.last_pause.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_wait_is_worth_what_it_brings_in_proportion() {
+        // Was there, is there, time, whether it was worth it.
+        for (first, here, micros, worth_it) in [
+            (0, 1, 100, true),
+            (0, 0, 1, false),
+            (0, 7, 100, true),
+            (3, 4, 25, true),
+            (3, 4, 26, false),
+            (3, 7, 100, true),
+            (7, 3, 1, false),
+        ] {
+            let waited = Duration::from_micros(micros);
+            assert_eq!(is_worth_it(first, here, waited, SYNC), worth_it, "{first} {here} {micros}");
+        }
     }
 }

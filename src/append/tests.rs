@@ -219,7 +219,7 @@ impl Medium for Full<'_> {
 
     fn await_cut(&self) {}
 
-    fn gather(&self, _waiting: &dyn Fn() -> usize) {}
+    fn gather(&self, _waiting: &dyn Fn() -> u64) {}
 }
 
 #[test]

@@ -93,4 +93,5 @@ pub use name::{
     TEMPORARY_SUFFIX, archived, archived_name, classify, segment_name,
 };
 pub use scan::{Frame, ScanEnd, Stopped, frame_at, header_at, next_valid, scan};
+pub(crate) use trailer::summarize_with;
 pub use trailer::{Summary, Trailer, summarize};

@@ -105,18 +105,33 @@ pub struct Summary {
 ///
 /// The first header that is invalid, or reaches beyond the end.
 pub fn summarize(frames: &[u8], start: u64) -> Result<Summary, DefectAt> {
+    summarize_with(frames, start, || {})
+}
+
+/// The same, and calls `between` every now and then.
+pub(crate) fn summarize_with(
+    frames: &[u8],
+    start: u64,
+    between: impl FnMut(),
+) -> Result<Summary, DefectAt> {
     let mut summary = Summary::default();
-    summary.add(frames, start)?;
+    summary.add(frames, start, between)?;
     Ok(summary)
 }
 
 impl Summary {
-    /// Adds the frames that follow those summed up so far, from `start` on.
+    /// Adds the frames that follow those summed up so far, from `start` on, and calls `between` every
+    /// now and then.
     ///
     /// # Errors
     ///
     /// As [`summarize`]; then what is summed up is of no use.
-    pub(crate) fn add(&mut self, frames: &[u8], start: u64) -> Result<(), DefectAt> {
+    pub(crate) fn add(
+        &mut self,
+        frames: &[u8],
+        start: u64,
+        mut between: impl FnMut(),
+    ) -> Result<(), DefectAt> {
         // All before `rest` is in the CRC or left out of it; the walk has come to `pending` inside it.
         let mut rest = frames;
         let mut pending = 0;
@@ -149,6 +164,7 @@ impl Summary {
             if pending >= RUN_BYTES {
                 self.frames_crc = sum(self.frames_crc, &mut rest, pending);
                 pending = 0;
+                between();
             }
             at += header.frame_bytes();
         }

@@ -7,7 +7,6 @@
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, Kind};
 use crate::protocol::layout::Extent;
 use crate::protocol::{Failed, Medium, Protocol, Stopped};
-use crate::sync::yield_now;
 
 /// Published frames of one segment, to be written in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,37 +74,6 @@ impl Protocol {
         }
         guard.disarm();
         self.commit_waiters.wake_covered(self.committed());
-        Ok(())
-    }
-
-    /// Waits until everything below `at` is committed, has `write` write `at..to`, which the caller
-    /// claimed with [`reserve_direct`](Protocol::reserve_direct), and goes on leading. `write` is
-    /// given the base of the segment.
-    pub(crate) fn commit_direct<M: Medium>(
-        &self,
-        medium: &M,
-        (at, to): (u64, u64),
-        write: impl FnOnce(u64) -> Result<(), Failed>,
-    ) -> Result<(), Stopped> {
-        // Foreign code has to wait: others wait for what is claimed and not yet written.
-        self.commit_telling(medium, at, false)?;
-        self.wake_of_commit();
-        // Nothing can be published behind `at` before it is written, so whoever holds the lead now
-        // finds nothing and leaves.
-        while !self.commit_lead.signal() {
-            self.check_poison()?;
-            yield_now();
-        }
-        let guard = Unwinding(self);
-        self.check_poison()?;
-        // Its slot is not used again before this is committed.
-        let base = self.layout.find(at).map_or(at, |(_, extent)| extent.base);
-        write(base).map_err(|Failed| Stopped::Failed)?;
-        guard.disarm();
-        self.free.advance(to);
-        self.committed.advance(to);
-        self.lead_commit(medium).map_err(|Failed| Stopped::Failed)?;
-        self.tell_of_commit();
         Ok(())
     }
 

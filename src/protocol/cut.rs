@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use crate::protocol::lead::Lead;
-use crate::protocol::{Medium, Protocol, Stopped};
+use crate::protocol::{Failed, Medium, Protocol, Stopped};
 use crate::sync::{AtomicU64, Mutex, Ordering, yield_now};
 
 /// The ranges that were cut away since the log was opened.
@@ -130,8 +130,8 @@ impl Cutting<'_> {
     }
 
     fn leave<M: Medium>(self, medium: &M) -> Result<(), Stopped> {
-        let led = self.protocol.lead_commit(medium);
-        led.and_then(|()| self.protocol.lead_sync(medium)).map_err(|_| Stopped::Failed)
+        self.protocol.lead_commit(medium).map_err(|Failed| Stopped::Failed)?;
+        self.protocol.lead_sync(medium, 0)
     }
 }
 

@@ -26,6 +26,14 @@ impl Lead {
         self.exchange(HELD) == IDLE
     }
 
+    /// Takes the lead if nobody has it. A leader is not made to look again: there is nothing of the
+    /// caller's to be found.
+    #[inline]
+    pub(crate) fn take_idle(&self) -> bool {
+        // Acquire: partner of earlier leaders and signallers.
+        self.0.compare_exchange(IDLE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     /// Makes a leader look again; true if there is none. A publisher that need not lead calls this
     /// so that whoever begins to wait after its look finds what it has published.
     #[inline]

@@ -11,15 +11,18 @@
 //! 2. **Fill**: the owner of a claim copies its frames into the [`Ring`](ring::Ring) and publishes
 //!    them with one release store.
 //! 3. **Commit**: one leader at a time takes the contiguous published prefix out of the ring, has it
-//!    written, and advances `committed`.
-//! 4. **Sync**: one leader at a time captures `committed`, has everything below it synced, and
-//!    advances `durable`. Others go on committing meanwhile.
+//!    written, and advances `committed`. Who finds nobody in the way takes the lead before it claims,
+//!    and writes [beside] the ring.
+//! 4. **Sync**: one leader at a time has what is published committed, captures `committed`, has
+//!    everything below it synced, and advances `durable`. Others go on committing meanwhile.
 //! 5. **Wait** ([`Waiters`](waiters::Waiters)): enlist, look again, park. Futures and callbacks
 //!    ([`Listener`](listener::Listener)) do the same but park nobody, and someone leads for them.
 //!    Followers wait for whatever comes ([`following`]), and nobody leads for them.
 //!
-//! Leading is bounded: a leader serves its own record and one round more, then lets a waiter lead.
+//! Leading is bounded: a commit leader serves its own record and one round more, a sync leader its own,
+//! then a waiter leads.
 
+mod beside;
 mod commit;
 mod cut;
 mod following;
@@ -79,7 +82,10 @@ pub(crate) trait Medium {
     fn await_cut(&self);
 
     /// Called by a leader about to sync; may wait a moment while `waiting` rises.
-    fn gather(&self, waiting: &dyn Fn() -> usize);
+    fn gather(&self, waiting: &dyn Fn() -> u64);
+
+    /// Called by a leader that has synced, before it wakes anyone: so many wait now.
+    fn gathered(&self, _waiting: u64) {}
 }
 
 /// A write or sync failed. The medium has noted the cause before it says so.

@@ -86,6 +86,20 @@ impl Protocol {
         (fits && free && here && self.tail.claim(seen, end)).then_some((tail, end))
     }
 
+    /// Claims `need` bytes if the tail is at the committed watermark and they fit there as frames.
+    /// Returns the segment's base and the address. The caller holds the commit lead, so that the
+    /// watermark stands still.
+    #[inline]
+    pub(super) fn claim_at_watermark(&self, need: u64) -> Option<(u64, u64)> {
+        let seen = self.tail.view();
+        let at = seen.address();
+        let (_, extent) = self.layout.find(at)?;
+        let end = at + need;
+        let fits = extent.start() < at && end <= extent.end && end <= self.attached_end.get();
+        let here = at == self.committed() && !seen.refuses();
+        (fits && here && self.tail.claim(seen, end)).then_some((extent.base, at))
+    }
+
     #[inline]
     fn claim(&self, need: u64, staged: bool) -> Result<Claim, Refusal> {
         loop {

@@ -48,23 +48,36 @@ impl Ring {
         &self.words[(at / 8) as usize & (self.words.len() - 1)]
     }
 
+    /// The `count` words from `at` on, in two pieces: the second begins at the ring's start, and is
+    /// mostly empty. Going through pieces costs less than masking the address of every word.
+    #[inline]
+    fn pieces(&self, at: u64, count: usize) -> [&[Word]; 2] {
+        let start = (at / 8) as usize & (self.words.len() - 1);
+        let (before, behind) = self.words.split_at(start);
+        match behind.get(..count) {
+            Some(piece) => [piece, &[]],
+            None => [behind, before.get(..count - behind.len()).unwrap_or(before)],
+        }
+    }
+
     /// Stores all of a frame at `at` but its second word, which publishes it.
     #[inline]
     pub(crate) fn fill(&self, at: u64, header: FrameHeader, payload: &[u8]) {
-        self.store(at, header.to_words()[0]);
-        let mut at = at + 16;
-        let chunks = payload.chunks_exact(8);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            self.store(at, u64::from_ne_bytes(word));
-            at += 8;
+        store(self.word(at), header.to_words()[0]);
+        let (mut chunks, rest) = payload.as_chunks::<8>();
+        let rest_at = at + 16 + (payload.len() - rest.len()) as u64;
+        for piece in self.pieces(at + 16, chunks.len()) {
+            let (here, next) = chunks.split_at(piece.len().min(chunks.len()));
+            piece
+                .iter()
+                .zip(here)
+                .for_each(|(word, chunk)| store(word, u64::from_ne_bytes(*chunk)));
+            chunks = next;
         }
         if !rest.is_empty() {
-            let mut word = [0; 8];
-            word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            self.store(at, u64::from_ne_bytes(word));
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            store(self.word(rest_at), u64::from_ne_bytes(last));
         }
     }
 
@@ -98,20 +111,21 @@ impl Ring {
     /// Copies the words from `at` on into `buffer`, a multiple of 8 bytes, and zeroes them.
     #[inline]
     pub(crate) fn take(&self, at: u64, buffer: &mut [u8]) {
-        let mut at = at;
-        for chunk in buffer.chunks_exact_mut(8) {
-            let word = self.word(at);
-            word.race.on_write();
-            chunk.copy_from_slice(&word.value.load(Ordering::Relaxed).to_ne_bytes());
-            word.value.store(0, Ordering::Relaxed);
-            at += 8;
+        let (mut chunks, _) = buffer.as_chunks_mut::<8>();
+        for piece in self.pieces(at, chunks.len()) {
+            let (here, next) = chunks.split_at_mut(piece.len().min(chunks.len()));
+            for (word, chunk) in piece.iter().zip(here) {
+                word.race.on_write();
+                *chunk = word.value.load(Ordering::Relaxed).to_ne_bytes();
+                word.value.store(0, Ordering::Relaxed);
+            }
+            chunks = next;
         }
     }
+}
 
-    #[inline]
-    fn store(&self, at: u64, value: u64) {
-        let word = self.word(at);
-        word.race.on_write();
-        word.value.store(value, Ordering::Relaxed);
-    }
+#[inline]
+fn store(word: &Word, value: u64) {
+    word.race.on_write();
+    word.value.store(value, Ordering::Relaxed);
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whoever enlists and then looks again, by a signal to the lead, is either covered when
 //! it looks, leads itself, or is woken by a leader. Only the covered are taken out, and nobody is
-//! woken or told with the lock held. Threads are woken two at a time; each that leaves wakes two
+//! woken or told with the lock held. Threads are woken a few at a time; each that leaves wakes a few
 //! more, so that waking spreads over the threads instead of holding up the leader. Listeners take no
 //! part in that, as nobody knows when, or if, they get to run: one thread takes all that are covered
 //! at once, and tells them in order of address.
@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::protocol::listener::Listener;
 use crate::sync::{AtomicU64, Mutex, Ordering, Thread, current};
 
-/// How many are woken by one thread.
-const WOKEN_AT_ONCE: usize = if cfg!(stratalog_loom) { 1 } else { 2 };
+/// How many are woken by one thread. With two, the last of a group sits behind several wake-ups, one
+/// after the other: groups of 32 were then half as large.
+const WOKEN_AT_ONCE: usize = if cfg!(stratalog_loom) { 1 } else { 8 };
 
 #[derive(Debug)]
 struct Waiter {
@@ -51,6 +52,10 @@ impl List {
         woken
     }
 
+    fn count(&self) -> u64 {
+        (self.threads.len() + self.listeners.len()) as u64
+    }
+
     fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -68,6 +73,8 @@ pub(crate) struct Waiters {
     lowest_thread: AtomicU64,
     /// The lowest target of anyone, likewise.
     lowest: AtomicU64,
+    /// How many wait, likewise.
+    count: AtomicU64,
     list: Mutex<List>,
 }
 
@@ -90,6 +97,7 @@ impl Waiters {
         Self {
             lowest_thread: AtomicU64::new(u64::MAX),
             lowest: AtomicU64::new(u64::MAX),
+            count: AtomicU64::new(0),
             list: Mutex::new(list),
         }
     }
@@ -100,7 +108,7 @@ impl Waiters {
         let id = list.next_id();
         let at = list.threads.partition_point(|waiter| waiter.target <= target);
         list.threads.insert(at, Waiter { target, id, thread: current() });
-        self.note_lowest(&list);
+        self.note(&list);
         Ticket { target, id }
     }
 
@@ -113,7 +121,7 @@ impl Waiters {
             list.threads.remove(from + offset);
         }
         let woken = list.take_covered();
-        self.note_lowest(&list);
+        self.note(&list);
         drop(list);
         wake(woken.into_iter().flatten());
     }
@@ -126,7 +134,7 @@ impl Waiters {
         list.listeners.insert((target, id), listener);
         let rises = target > list.asked;
         list.asked = list.asked.max(target);
-        self.note_lowest(&list);
+        self.note(&list);
         (Ticket { target, id }, rises)
     }
 
@@ -143,7 +151,7 @@ impl Waiters {
     pub(super) fn withdraw(&self, ticket: &Ticket) -> Option<Listener> {
         let mut list = self.list.lock();
         let listener = list.listeners.remove(&(ticket.target, ticket.id));
-        self.note_lowest(&list);
+        self.note(&list);
         listener
     }
 
@@ -159,13 +167,12 @@ impl Waiters {
         self.lowest_thread.load(Ordering::Relaxed) != u64::MAX
     }
 
-    /// How many wait.
-    pub(crate) fn count(&self) -> usize {
-        let list = self.list.lock();
-        list.threads.len() + list.listeners.len()
+    /// How many wait, at a glance.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
-    /// Wakes the two lowest threads that `watermark` covers.
+    /// Wakes the lowest threads that `watermark` covers, a few of them.
     pub(crate) fn wake_covered(&self, watermark: u64) {
         // Relaxed, as in `any`.
         if self.lowest_thread.load(Ordering::Relaxed) > watermark {
@@ -174,7 +181,7 @@ impl Waiters {
         let mut list = self.list.lock();
         list.covered = list.covered.max(watermark);
         let woken = list.take_covered();
-        self.note_lowest(&list);
+        self.note(&list);
         drop(list);
         wake(woken.into_iter().flatten());
     }
@@ -188,7 +195,7 @@ impl Waiters {
         let mut list = self.list.lock();
         let later = list.listeners.split_off(&(watermark + 1, 0));
         let covered = std::mem::replace(&mut list.listeners, later);
-        self.note_lowest(&list);
+        self.note(&list);
         covered
     }
 
@@ -219,13 +226,14 @@ impl Waiters {
         let mut list = self.list.lock();
         let threads = std::mem::take(&mut list.threads);
         let listeners = std::mem::take(&mut list.listeners);
-        self.note_lowest(&list);
+        self.note(&list);
         drop(list);
         wake(threads);
         listeners
     }
 
-    fn note_lowest(&self, list: &List) {
+    fn note(&self, list: &List) {
+        self.count.store(list.count(), Ordering::Relaxed);
         let lowest = list.threads.front().map_or(u64::MAX, |waiter| waiter.target);
         self.lowest_thread.store(lowest, Ordering::Relaxed);
         let lowest = list.listeners.keys().next().map_or(lowest, |(target, _)| lowest.min(*target));

@@ -64,7 +64,7 @@ impl Windows<'_> {
             let verdict = is_last || is_certain(window, at, &found.stopped);
             let valid = usize::try_from(found.end - at).unwrap_or(usize::MAX);
             // Valid frames walk.
-            let _ = sum.add(window.get(..valid).unwrap_or(window), at);
+            let _ = sum.add(window.get(..valid).unwrap_or(window), at, || {});
             all = ScanEnd {
                 end: found.end,
                 records: all.records + found.records,

@@ -10,6 +10,7 @@ use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 #[derive(Debug, Default)]
 struct State {
     rung: bool,
+    rings: u64,
     stop: bool,
 }
 
@@ -32,7 +33,10 @@ pub(crate) enum Woken {
 impl Bell {
     /// There is work.
     pub(crate) fn ring(&self) {
-        self.state.lock().rung = true;
+        let mut state = self.state.lock();
+        state.rung = true;
+        state.rings += 1;
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -82,6 +86,19 @@ impl Bell {
                     }
                 }
             }
+        }
+    }
+
+    /// For the thread at work: waits for `timeout`, or until the next ring, which it will hear in
+    /// [`wait`](Self::wait) as well. Not if there is something to do that somebody rings for.
+    pub(crate) fn rest(&self, timeout: Duration, is_needed: impl FnOnce() -> bool) {
+        let seen = self.state.lock().rings;
+        if is_needed() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if !state.stop && state.rings == seen {
+            self.changed.wait_for(&mut state, timeout);
         }
     }
 }

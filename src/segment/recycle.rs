@@ -19,7 +19,7 @@ use crate::error::{Error, Op, Result};
 use crate::format::{
     BLOCK_BYTES, LogId, READERS_NAME, SegmentHeader, TEMPORARY_SUFFIX, segment_name,
 };
-use crate::segment::prepare::{FILL_SYNC_BYTES, Spare, fill, name_it, next_step};
+use crate::segment::prepare::{Spare, fill, name_it, next_step};
 use crate::segment::segment::Segment;
 use crate::storage::{Access, LockKind, Storage, StorageFile, is_no_space, write_all_at};
 
@@ -91,7 +91,7 @@ pub(crate) fn prepare_recycled(
     recycled: Recycled,
     id: &LogId,
     base: u64,
-    go_on: impl FnMut() -> bool,
+    go_on: impl FnMut(u64) -> Option<u64>,
 ) -> Result<Option<Spare>> {
     // Before it is written to: the old name must not come back over what is written.
     storage
@@ -121,16 +121,14 @@ fn write(
     file: &dyn StorageFile,
     header: &[u8],
     bytes: u64,
-    mut go_on: impl FnMut() -> bool,
+    mut go_on: impl FnMut(u64) -> Option<u64>,
 ) -> Result<bool, (Op, std::io::Error)> {
     let mut filled = BLOCK_BYTES;
     while filled < bytes {
-        if !go_on() {
-            return Ok(false);
-        }
+        let Some(sync_bytes) = go_on(filled) else { return Ok(false) };
         let to = next_step(0, filled).min(bytes);
         fill(file, filled, to).map_err(|error| (Op::Write, error))?;
-        if to.is_multiple_of(FILL_SYNC_BYTES) {
+        if to.is_multiple_of(sync_bytes) {
             file.sync().map_err(|error| (Op::Sync, error))?;
         }
         filled = to;

@@ -7,10 +7,12 @@
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::{
     BLOCK_BYTES, DefectAt, FRAME_HEADER_BYTES, Kind, Summary, Trailer, header_at, summarize,
+    summarize_with,
 };
 use crate::lsn::Lsn;
 use crate::segment::segment::Segment;
 use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::sync::yield_now;
 
 /// The rest of a segment is given back to the file system from this size on.
 const DISCARD_BYTES: u64 = 64 << 10;
@@ -32,7 +34,9 @@ pub(crate) fn seal(
         return Ok(None);
     };
     let frames = region.slice(segment.offsets(segment.start()..segment.end)).unwrap_or_default();
-    let Ok(summary) = summarize(frames, segment.start()) else {
+    // All of a segment is read: on few processors, appenders would wait for this as long as the
+    // system lets it go on.
+    let Ok(summary) = summarize_with(frames, segment.start(), yield_now) else {
         segment.close();
         return Ok(None);
     };

@@ -6,6 +6,8 @@
 //! above `attached_end`, the mark up to which addresses may be claimed, and the mark is raised after
 //! them: they cannot hit a frame.
 
+mod pace;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -15,6 +17,7 @@ use crate::error::{Error, Op, Result};
 use crate::format::{LINK_FRAME_BYTES, LogId, frames_end, segment_name};
 use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
+use crate::segment::bell::Bell;
 use crate::segment::control::Control;
 use crate::segment::pool::Pool;
 use crate::segment::prepare::{FILL_STEP_BYTES, FILL_SYNC_BYTES, Spare, fill, next_step, prepare};
@@ -54,6 +57,8 @@ pub(crate) struct Supply {
     state: Mutex<State>,
     /// The files of dropped segments.
     pub(crate) pool: Arc<Pool>,
+    /// What wakes the thread that keeps spares.
+    pub(crate) bell: Arc<Bell>,
     /// A preparation ended.
     prepared: Condvar,
     /// An appender waits for the preparation that is under way.
@@ -105,6 +110,7 @@ impl Supply {
                 preparing: false,
                 closed: false,
             }),
+            bell: Arc::default(),
             prepared: Condvar::new(),
             hurry: AtomicBool::new(false),
             wanted: AtomicU64::new(1),
@@ -218,14 +224,20 @@ impl Supply {
                 self.wanted.fetch_add(1, Ordering::Relaxed);
             }
             if state.preparing {
-                self.hurry.store(true, Ordering::Relaxed);
+                self.hurry();
                 self.prepared.wait(&mut state);
                 continue;
             }
             drop(state);
             let made_by_appender = Making { segments, recycles: false };
-            self.prepare_one(protocol, control, poison, made_by_appender, || false)?;
+            self.prepare_one(protocol, control, poison, made_by_appender, |_| None)?;
         }
+    }
+
+    /// Lets a preparation that is under way end soon.
+    fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+        self.bell.ring();
     }
 
     /// Ends the making, filling and attaching of segments, and waits for whoever is at it. Claims
@@ -233,7 +245,7 @@ impl Supply {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        self.hurry.store(true, Ordering::Relaxed);
+        self.hurry();
         while state.preparing {
             self.prepared.wait(&mut state);
         }
@@ -244,7 +256,7 @@ impl Supply {
     /// spares, which the caller removes.
     pub(crate) fn cut(&self, base: u64, end: u64) -> (u64, Vec<u64>) {
         let mut state = self.state.lock();
-        self.hurry.store(true, Ordering::Relaxed);
+        self.hurry();
         while state.preparing {
             self.prepared.wait(&mut state);
         }
@@ -254,8 +266,8 @@ impl Supply {
         (state.next_base, spares)
     }
 
-    /// Prepares a spare if there are fewer than wanted; leaves most of its zeros for later if someone
-    /// waits for it, or for a sync by this thread. True if one was made. Errors are as those of
+    /// Prepares a spare if there are fewer than wanted, with rests; leaves most of its zeros for later if
+    /// someone waits for it, or for a sync by this thread. True if one was made. Errors are as those of
     /// `make_room`.
     pub(crate) fn keep_spares(
         &self,
@@ -276,9 +288,7 @@ impl Supply {
             }
         }
         let making = Making { segments, recycles: true };
-        self.prepare_one(protocol, control, poison, making, || {
-            !self.hurry.load(Ordering::Relaxed) && protocol.asked().is_none()
-        })?;
+        self.prepare_one(protocol, control, poison, making, self.paced(protocol))?;
         Ok(true)
     }
 
@@ -310,7 +320,7 @@ impl Supply {
         &self,
         base: u64,
         making: Making<'_>,
-        mut go_on: impl FnMut() -> bool,
+        mut go_on: impl FnMut(u64) -> Option<u64>,
     ) -> Result<Spare> {
         let bytes = self.segment_bytes;
         if self.is_full(making.segments) {
@@ -344,7 +354,7 @@ impl Supply {
         control: &Control,
         poison: &dyn Fn(&Error),
         making: Making<'_>,
-        go_on: impl FnMut() -> bool,
+        go_on: impl FnMut(u64) -> Option<u64>,
     ) -> Result<()> {
         let base = {
             let mut state = self.state.lock();

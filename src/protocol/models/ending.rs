@@ -104,7 +104,7 @@ fn a_failed_sync_reaches_a_thread_a_future_and_a_callback_at_once() {
         let future = thread::spawn(move || tell.future(&other, START + 24));
         let other = Arc::clone(&log);
         let waiter = thread::spawn(move || other.sync_until(START + 24));
-        assert!(log.protocol.lead_sync(&log.disk).is_err());
+        assert!(log.protocol.lead_sync(&log.disk, 0).is_err());
         future.join().unwrap();
         assert_eq!(waiter.join().unwrap(), Err(Stopped::Poisoned));
         assert_eq!(told.all(), [Err(Stopped::Poisoned); 2]);

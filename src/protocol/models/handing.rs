@@ -18,7 +18,7 @@ fn a_sync_leader_that_is_let_go_wakes_who_is_not_covered() {
             other.protocol.committed.advance(START + 48);
             other.sync_until(START + 48).unwrap();
         });
-        log.protocol.lead_sync(&log.disk).unwrap();
+        log.protocol.lead_sync(&log.disk, 0).unwrap();
         thread.join().unwrap();
     });
 }
@@ -45,7 +45,7 @@ fn who_leaves_the_list_wakes_the_next_who_is_covered() {
         let place = log.protocol.sync_waiters.enlist(START + 24);
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.sync_until(START + 48).unwrap());
-        log.protocol.lead_sync(&log.disk).unwrap();
+        log.protocol.lead_sync(&log.disk, 0).unwrap();
         log.protocol.sync_waiters.leave(&place);
         thread.join().unwrap();
     });
@@ -78,7 +78,7 @@ fn a_thread_that_enlists_beside_a_leader_is_seen_or_sees() {
         log.protocol.committed.advance(START + 24);
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || other.sync_until(START + 24).unwrap());
-        log.protocol.lead_sync(&log.disk).unwrap();
+        log.protocol.lead_sync(&log.disk, 0).unwrap();
         thread.join().unwrap();
     });
 }

@@ -52,7 +52,7 @@ fn beside_a_leader_that_leaves(listen: fn(&Arc<Told>, &Arc<Log>, u64)) {
         let told = Told::new();
         let (other, tell) = (Arc::clone(&log), Arc::clone(&told));
         let thread = thread::spawn(move || listen(&tell, &other, START + 24));
-        log.protocol.lead_sync(&log.disk).unwrap();
+        log.protocol.lead_sync(&log.disk, 0).unwrap();
         log.protocol.tell_durable();
         told.keep(&log, 1);
         thread.join().unwrap();

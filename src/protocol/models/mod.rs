@@ -4,11 +4,12 @@
 //! told of more than was written or synced, and nobody waits for ever.
 //! Run with `RUSTFLAGS="--cfg stratalog_loom" cargo test --release --lib protocol::models`.
 //!
-//! [`appending`], [`rolling`], [`syncing`] and [`reading`] run the protocol from the start;
+//! [`alone`] is about who writes beside the ring; [`appending`], [`rolling`], [`syncing`] and [`reading`] run the protocol from the start;
 //! [`cutting`] makes the log shorter; [`handing`] begins in the middle, with a leader at work, to
 //! reach with two threads what otherwise takes three; [`listening`] is about futures and callbacks;
 //! [`following`] about those who wait for whatever comes; [`ending`] about failures and closing.
 
+mod alone;
 mod appending;
 mod cutting;
 mod ending;
@@ -22,7 +23,7 @@ mod syncing;
 use std::task::{Wake, Waker};
 
 use super::*;
-use crate::format::{LINK_FRAME_BYTES, frame_at, frames_start};
+use crate::format::{Kind, LINK_FRAME_BYTES, frame_at, frames_start};
 use crate::sync::{Arc, Builder, Mutex, RaceDetector, Thread, current, park, thread};
 
 /// What was written and synced, and which call shall fail.
@@ -125,7 +126,7 @@ impl Medium for Disk {
         drop(self.truncation.lock());
     }
 
-    fn gather(&self, _waiting: &dyn Fn() -> usize) {}
+    fn gather(&self, _waiting: &dyn Fn() -> u64) {}
 }
 
 struct Log {
@@ -212,6 +213,34 @@ impl Log {
         written.map(|()| at).map_err(|stopped| self.disk.hear(stopped))
     }
 
+    /// Appends a record beside the ring if nobody is in the way, and through it otherwise.
+    fn alone(&self, payload: &[u8]) -> Result<(u64, u64), Stopped> {
+        let part = Part::new(payload, u32::try_from(payload.len()).unwrap());
+        let need = crate::format::frame_bytes(part.len);
+        let written = self.protocol.append_alone(&self.disk, need, |base, at| {
+            assert_eq!(base, if at < 8192 { 0 } else { 8192 }, "the segment of the address");
+            self.disk.bytes.on_write();
+            let mut state = self.disk.state.lock();
+            if state.fail_write {
+                return Err(self.disk.failed(&mut state));
+            }
+            assert!(at == state.written_at(at), "its turn");
+            let mut frame = self.protocol.frame(at, Kind::Record, &part, false).encode().to_vec();
+            frame.extend_from_slice(payload);
+            state.written_to = at + need;
+            state.written.push((at, frame));
+            Ok(())
+        });
+        match written {
+            Some(Ok(at)) => {
+                assert!(self.disk.state.lock().written_to >= at + need, "committed means written");
+                Ok((at, at + need))
+            }
+            Some(Err(Failed)) => Err(self.disk.hear(Stopped::Failed)),
+            None => self.append(payload),
+        }
+    }
+
     fn commit_until(&self, target: u64) -> Outcome {
         let reached = self.protocol.commit_until(&self.disk, target);
         let reached = reached.map_err(|stopped| self.disk.hear(stopped))?;
@@ -244,7 +273,7 @@ impl Log {
                 let mut area = bytes.clone();
                 area.resize(bytes.len() + (1 << 14), 0);
                 let frame = frame_at(&area, *from, at, salt).expect("a written frame is whole");
-                if frame.header.kind == crate::format::Kind::Record {
+                if frame.header.kind == Kind::Record {
                     records.push(frame.payload.to_vec());
                 }
                 at += frame.header.frame_bytes();

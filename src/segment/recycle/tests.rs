@@ -36,7 +36,9 @@ fn header() -> Vec<u8> {
 fn nothing_is_left_of_what_a_recycled_file_held() {
     let (disk, segment) = disk();
     let recycled = recycled(&disk, &segment);
-    let spare = prepare_recycled(&disk, recycled, &ID, BASE, || true).unwrap().expect("a spare");
+    let spare = prepare_recycled(&disk, recycled, &ID, BASE, |_| Some(BLOCK_BYTES))
+        .unwrap()
+        .expect("a spare");
     assert_eq!((spare.base, spare.bytes, spare.filled), (BASE, BYTES, BASE + BYTES - 4096));
     let image = disk.durable();
     let bytes = image.get(&segment_name(BASE)).expect("its name is durable");
@@ -50,7 +52,7 @@ fn a_power_cut_leaves_the_old_segment_as_it_was_or_the_new_one_as_it_is_to_be() 
     let (disk, segment) = disk();
     let began = disk.events();
     let recycled = recycled(&disk, &segment);
-    prepare_recycled(&disk, recycled, &ID, BASE, || true).unwrap().expect("a spare");
+    prepare_recycled(&disk, recycled, &ID, BASE, |_| Some(BLOCK_BYTES)).unwrap().expect("a spare");
     for event in began..=disk.events() {
         for seed in 0..50 {
             let image = disk.crash_at(event, seed);
@@ -70,9 +72,9 @@ fn a_file_is_given_up_where_someone_waits() {
     let (disk, segment) = disk();
     let recycled = recycled(&disk, &segment);
     let mut steps = 3;
-    let made = prepare_recycled(&disk, recycled, &ID, BASE, || {
+    let made = prepare_recycled(&disk, recycled, &ID, BASE, |_| {
         steps -= 1;
-        steps > 0
+        (steps > 0).then_some(BLOCK_BYTES)
     });
     assert!(matches!(made, Ok(None)));
     assert!(!disk.names().unwrap().iter().any(|name| name.contains(".seg")));
@@ -97,7 +99,7 @@ fn a_file_for_which_there_is_no_room_is_given_up_and_any_other_failure_is_told()
         let (disk, segment) = disk();
         let recycled = recycled(&disk, &segment);
         disk.fail_when(move |event| (event.kind == EventKind::Write).then_some(fault));
-        let made = prepare_recycled(&disk, recycled, &ID, BASE, || true);
+        let made = prepare_recycled(&disk, recycled, &ID, BASE, |_| Some(BLOCK_BYTES));
         assert_eq!(made.is_err(), told, "{made:?}");
         assert!(!matches!(made, Ok(Some(_))));
         let left = disk.names().unwrap().iter().any(|name| name.contains(".seg"));

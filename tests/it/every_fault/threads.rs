@@ -249,11 +249,7 @@ impl Watch for Gate {
         }
         let Some(log) = self.log.lock().unwrap().take() else { return Verdict::Go };
         let all = log.durable().get() + WAITERS * 16;
-        let reached = || match self.call {
-            Call::Write => log.tail(),
-            _ => log.committed(),
-        };
-        while reached().get() < all {
+        while log.tail().get() < all {
             thread::yield_now();
         }
         // Those who have come so far are about to park. One who has not yet finds out by itself.
