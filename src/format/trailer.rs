@@ -84,7 +84,7 @@ impl Trailer {
 }
 
 /// What frames come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many records there are.
     pub records: u64,
@@ -112,47 +112,65 @@ pub fn summarize(frames: &[u8], start: u64) -> Result<Summary, DefectAt> {
 pub(crate) fn summarize_with(
     frames: &[u8],
     start: u64,
-    mut between: impl FnMut(),
+    between: impl FnMut(),
 ) -> Result<Summary, DefectAt> {
-    let mut summary = Summary { records: 0, first: None, last: None, frames_crc: 0 };
-    // All before `rest` is in the CRC or left out of it; the walk has come to `pending` inside it.
-    let mut rest = frames;
-    let mut pending = 0;
-    let mut at = start;
-    let sum = |crc, rest: &mut &[u8], bytes: usize| {
-        let (run, after) = rest.split_at_checked(bytes).unwrap_or((*rest, &[]));
-        *rest = after;
-        crc32c::crc32c_append(crc, run)
-    };
-    while (rest.len() - pending) as u64 >= FRAME_HEADER_BYTES {
-        let misplaced = |defect| DefectAt { at, defect };
-        let header = header_at(frames, start, at).map_err(misplaced)?;
-        let bytes =
-            usize::try_from(header.frame_bytes()).map_err(|_| misplaced(Defect::Malformed))?;
-        match header.kind {
-            Kind::Record => {
-                summary.records += 1;
-                summary.first = summary.first.or(Some(at));
-                summary.last = Some(at);
-                pending += bytes;
-            }
-            Kind::Link => pending += bytes,
-            Kind::Padding => {
-                let body = bytes - FRAME_HEADER_LEN;
-                summary.frames_crc = sum(summary.frames_crc, &mut rest, pending + bytes - body);
-                rest = rest.get(body..).unwrap_or_default();
-                pending = 0;
-            }
-        }
-        if pending >= RUN_BYTES {
-            summary.frames_crc = sum(summary.frames_crc, &mut rest, pending);
-            pending = 0;
-            between();
-        }
-        at += header.frame_bytes();
-    }
-    summary.frames_crc = sum(summary.frames_crc, &mut rest, pending);
+    let mut summary = Summary::default();
+    summary.add(frames, start, between)?;
     Ok(summary)
+}
+
+impl Summary {
+    /// Adds the frames that follow those summed up so far, from `start` on, and calls `between` every
+    /// now and then.
+    ///
+    /// # Errors
+    ///
+    /// As [`summarize`]; then what is summed up is of no use.
+    pub(crate) fn add(
+        &mut self,
+        frames: &[u8],
+        start: u64,
+        mut between: impl FnMut(),
+    ) -> Result<(), DefectAt> {
+        // All before `rest` is in the CRC or left out of it; the walk has come to `pending` inside it.
+        let mut rest = frames;
+        let mut pending = 0;
+        let mut at = start;
+        let sum = |crc, rest: &mut &[u8], bytes: usize| {
+            let (run, after) = rest.split_at_checked(bytes).unwrap_or((*rest, &[]));
+            *rest = after;
+            crc32c::crc32c_append(crc, run)
+        };
+        while (rest.len() - pending) as u64 >= FRAME_HEADER_BYTES {
+            let misplaced = |defect| DefectAt { at, defect };
+            let header = header_at(frames, start, at).map_err(misplaced)?;
+            let bytes =
+                usize::try_from(header.frame_bytes()).map_err(|_| misplaced(Defect::Malformed))?;
+            match header.kind {
+                Kind::Record => {
+                    self.records += 1;
+                    self.first = self.first.or(Some(at));
+                    self.last = Some(at);
+                    pending += bytes;
+                }
+                Kind::Link => pending += bytes,
+                Kind::Padding => {
+                    let body = bytes - FRAME_HEADER_LEN;
+                    self.frames_crc = sum(self.frames_crc, &mut rest, pending + bytes - body);
+                    rest = rest.get(body..).unwrap_or_default();
+                    pending = 0;
+                }
+            }
+            if pending >= RUN_BYTES {
+                self.frames_crc = sum(self.frames_crc, &mut rest, pending);
+                pending = 0;
+                between();
+            }
+            at += header.frame_bytes();
+        }
+        self.frames_crc = sum(self.frames_crc, &mut rest, pending);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

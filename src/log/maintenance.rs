@@ -12,14 +12,23 @@ use std::time::Duration;
 use super::Shared;
 use crate::error::Result;
 use crate::segment::bell::Woken;
+use crate::storage::StorageFile;
 use crate::sync::{self, JoinHandle};
 
 /// How long nothing must have become durable for the log to count as idle.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
 
-pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+/// Starts the thread. The first that it does is to drop files that were removed.
+pub(super) fn spawn(
+    shared: &Arc<Shared>,
+    doomed: Vec<Arc<dyn StorageFile>>,
+) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    sync::spawn("stratalog", move || run(&shared))
+    sync::spawn("stratalog", move || {
+        // Before it makes files of its own: their space may be needed.
+        drop(doomed);
+        run(&shared);
+    })
 }
 
 /// Poisons if the thread unwinds: a storage of the caller's has panicked.

@@ -79,7 +79,9 @@ impl Options {
             policy: self.recovery,
         });
         // Without the thread appenders do its work; `stats` tells.
-        let thread = self.background.then(|| maintenance::spawn(&shared)).and_then(Result::ok);
+        let doomed = recovered.doomed;
+        let thread = self.background.then(|| maintenance::spawn(&shared, doomed));
+        let thread = thread.and_then(Result::ok);
         Ok(Log { handle: Arc::new(Handle::new(shared, lock, thread)) })
     }
 }

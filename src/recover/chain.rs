@@ -16,7 +16,7 @@
 use crate::error::{Corruption, Result};
 use crate::format::{
     BLOCK_BYTES, ControlState, FRAME_HEADER_BYTES, LINK_FRAME_BYTES, Link, LogId, Salt, ScanEnd,
-    Stopped, frames_start, next_valid, scan,
+    Stopped, frames_start, next_valid,
 };
 use crate::lsn::Lsn;
 use crate::recover::bytes::Bytes;
@@ -323,11 +323,9 @@ impl<'a, 'b> Walk<'a, 'b> {
         piece: &mut Piece,
         until: Option<u64>,
     ) -> Result<bool> {
-        let salt = Salt::new(&file.id);
+        let length = file.area_bytes();
         loop {
-            let bytes = self.bytes.frames(file)?;
-            let found = scan(bytes, file.start(), piece.intact_from, until, salt);
-            let length = bytes.len() as u64;
+            let found = self.bytes.scan(file, piece.intact_from, until)?;
             self.chain.scanned_bytes += found.end - piece.intact_from;
             self.chain.proven = self.chain.proven.max(found.watermark.unwrap_or(0));
             piece.end = found.end;

@@ -29,6 +29,7 @@ pub(crate) mod report;
 mod salvage;
 mod survey;
 mod view;
+mod windows;
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ use crate::recover::repair::{Repair, create};
 use crate::segment::control::Control;
 use crate::segment::segment::Segment;
 use crate::segment::supply::Start;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 
 pub(crate) use advance::Advance;
 pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
@@ -71,6 +72,8 @@ pub(crate) struct Recovered {
     /// The checksum of the newest trailer; 0 if there is none.
     pub(crate) last_checksum: u32,
     pub(crate) report: Recovery,
+    /// Files that were removed, and take a while to be given back once nobody has them open.
+    pub(crate) doomed: Vec<Arc<dyn StorageFile>>,
 }
 
 /// Opens the log in `storage`, or makes one. The caller holds the lock.

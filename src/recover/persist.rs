@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
-use crate::format::{BLOCK_BYTES, Salt, Stopped, Trailer, scan, summarize};
+use crate::format::{BLOCK_BYTES, Salt, ScanEnd, Stopped, Trailer, scan};
 use crate::lsn::Lsn;
 use crate::recover::bytes::Bytes;
 use crate::recover::facts::{Piece, Sealed, SegmentFile, path_of};
@@ -36,10 +36,7 @@ pub(super) fn persist(
     }
     let storage = bytes.storage;
     // Read again, so that what is checked is what is written.
-    bytes.forget();
-    let frames = bytes.frames_to(file, piece.end)?;
-    let start = file.start();
-    let found = scan(frames, start, piece.intact_from, Some(piece.end), Salt::new(&file.id));
+    let (frames, found) = check(bytes, file, piece, from)?;
     let (at, reason) = match found.stopped {
         Stopped::Complete => (found.end, None),
         Stopped::Invalid { at, defect } | Stopped::TornBatch { at, defect, .. } => {
@@ -55,12 +52,31 @@ pub(super) fn persist(
             reason,
         });
     }
-    let range = offset(start, from)..offset(start, piece.end);
-    let kept = frames.get(range).unwrap_or_default();
+    let kept = usize::try_from(piece.end - from).unwrap_or(usize::MAX).min(frames.len());
+    let kept = frames.get(frames.len() - kept..).unwrap_or_default();
     let target = open(storage, file)?;
     write_again(&*target, kept, from - file.base)
         .map_err(|(op, source)| Error::io(op, path_of(storage, file), source))?;
     Ok(kept.len() as u64)
+}
+
+/// Reads and scans the frames of a piece from `from` on. Where that is not where one begins, from where
+/// they were found intact.
+fn check(
+    bytes: &Bytes<'_>,
+    file: &SegmentFile,
+    piece: &Piece,
+    from: u64,
+) -> Result<(Vec<u8>, ScanEnd)> {
+    let salt = Salt::new(&file.id);
+    let read = |from| {
+        let frames = bytes.read_range(file, from..piece.end)?;
+        let found = scan(&frames, from, from, Some(piece.end), salt);
+        Ok((frames, found))
+    };
+    let (frames, found) = read(from)?;
+    let whole = found.stopped == Stopped::Complete || from == piece.intact_from;
+    if whole { Ok((frames, found)) } else { read(piece.intact_from) }
 }
 
 /// Writes the valid trailer of a segment that was cut again and syncs it: a process that ended in the
@@ -130,15 +146,11 @@ pub(super) fn seal(
     previous_checksum: u32,
 ) -> Result<u32> {
     let storage = bytes.storage;
-    let start = file.start();
     let end = piece.end;
-    let frames = bytes.frames_to(file, end)?;
-    let found = scan(frames, start, start, Some(end), Salt::new(&file.id));
-    if piece.damaged || found.stopped != Stopped::Complete {
+    if piece.damaged {
         return Ok(0);
     }
-    let frames = frames.get(..offset(start, end)).unwrap_or(frames);
-    let Ok(summary) = summarize(frames, start) else { return Ok(0) };
+    let Some(summary) = bytes.summary(file, end)? else { return Ok(0) };
     let trailer = trailer_of(&summary, end, previous_checksum);
     let segment = Segment::new((file.base, file.bytes), end, file.id, None);
     let target = open(storage, file)?;
@@ -150,10 +162,6 @@ pub(super) fn open(storage: &dyn Storage, file: &SegmentFile) -> Result<Arc<dyn 
     storage
         .open(&file.name(), Access::ReadWrite)
         .map_err(|source| Error::io(Op::Open, path_of(storage, file), source))
-}
-
-fn offset(start: u64, at: u64) -> usize {
-    usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

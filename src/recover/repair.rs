@@ -14,6 +14,7 @@
 //! 7. Write the control file once more: then both slots say so.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
@@ -31,7 +32,10 @@ use crate::segment::control::Control;
 use crate::segment::prepare::Spare;
 use crate::segment::segment::Segment;
 use crate::segment::supply::Start;
-use crate::storage::Storage;
+use crate::storage::{Access, Storage, StorageFile};
+
+/// How many removed files are kept open at most, of each kind: each takes a descriptor.
+const DOOMED_MAX: usize = 8;
 
 pub(super) struct Repair<'a, 'b> {
     pub(super) bytes: &'a mut Bytes<'b>,
@@ -40,6 +44,7 @@ pub(super) struct Repair<'a, 'b> {
     pub(super) report: Recovery,
     /// The checksum of the newest trailer.
     last_checksum: u32,
+    doomed: Vec<Arc<dyn StorageFile>>,
 }
 
 impl<'a, 'b> Repair<'a, 'b> {
@@ -66,10 +71,11 @@ impl<'a, 'b> Repair<'a, 'b> {
             damage: chain.damage.clone(),
             ..Recovery::default()
         };
-        let mut repair = Self { bytes, files, chain, report, last_checksum: 0 };
+        let doomed = Vec::new();
+        let mut repair = Self { bytes, files, chain, report, last_checksum: 0, doomed };
         repair.report.cut = if cut { CutReport::of(storage, files, chain) } else { None };
 
-        repair.report.removed = remove(storage, &survey.names.leftovers)?;
+        repair.report.removed = repair.remove(&survey.names.leftovers)?;
         let file = Arc::clone(&control.file);
         let control = Control::adopt(storage, file, winner.state.clone(), winner.sequence);
         control.rewrite()?;
@@ -139,9 +145,22 @@ impl<'a, 'b> Repair<'a, 'b> {
                 .map_err(|source| Error::io(Op::Rename, storage.path(name), source))?;
             self.report.set_aside.push(storage.path(&to));
         }
-        self.report.removed.extend(remove(storage, &removed)?);
+        let removed = self.remove(&removed)?;
+        self.report.removed.extend(removed);
         let same = self.report.set_aside.is_empty() && self.report.removed.is_empty();
         if same { Ok(()) } else { self.sync_directory() }
+    }
+
+    /// Removes files, of which the names go at once. The system takes long to give back a large one's
+    /// pages and blocks, which is left to who drops it.
+    fn remove(&mut self, names: &[String]) -> Result<Vec<PathBuf>> {
+        let storage = self.bytes.storage;
+        // Elsewhere a name stays as long as its file is open.
+        if cfg!(unix) {
+            let open = |name: &String| storage.open(name, Access::Read).ok();
+            self.doomed.extend(names.iter().filter_map(open).take(DOOMED_MAX));
+        }
+        remove(storage, names)
     }
 
     fn sync_directory(&self) -> Result<()> {
@@ -208,12 +227,13 @@ impl<'a, 'b> Repair<'a, 'b> {
             start,
             last_checksum: self.last_checksum,
             report: self.report,
+            doomed: self.doomed,
         })
     }
 }
 
 /// Removes files and returns their paths.
-pub(super) fn remove(storage: &dyn Storage, names: &[String]) -> Result<Vec<std::path::PathBuf>> {
+pub(super) fn remove(storage: &dyn Storage, names: &[String]) -> Result<Vec<PathBuf>> {
     names
         .iter()
         .map(|name| {
@@ -261,7 +281,18 @@ pub(super) fn create(storage: &dyn Storage, survey: &Survey) -> Result<Recovered
     };
     let segments = Vec::new();
     let (earlier, last_checksum) = (Vec::new(), 0);
-    Ok(Recovered { control, id, earlier, head, segments, tail: head, start, last_checksum, report })
+    Ok(Recovered {
+        control,
+        id,
+        earlier,
+        head,
+        segments,
+        tail: head,
+        start,
+        last_checksum,
+        report,
+        doomed: Vec::new(),
+    })
 }
 
 /// An id that no other log has: the standard library's hash keys are random for each thread, and

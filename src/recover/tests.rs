@@ -12,3 +12,4 @@ mod policies;
 mod proof;
 mod refused;
 mod stopped;
+mod windows;

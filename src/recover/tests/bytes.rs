@@ -1,7 +1,7 @@
 //! The private buffer that one segment's frames are read into.
 
 use super::images::{BYTES, ID, Writer};
-use crate::format::{frames_start, segment_name};
+use crate::format::{frames_start, segment_name, summarize};
 use crate::recover::bytes::Bytes;
 use crate::recover::facts::{LinkFact, SegmentFile};
 use crate::storage::{FaultStorage, Image, MemoryStorage};
@@ -20,30 +20,50 @@ fn file(base: u64) -> SegmentFile {
 }
 
 #[test]
-fn what_is_held_is_not_read_again_and_what_is_not_is() {
+fn what_is_known_is_not_read_again_and_what_is_not_is() {
+    let writer = Writer::new().segment().records(6, 1000);
+    let storage = FaultStorage::from_image(writer.image.clone());
+    let mut bytes = Bytes::new(&storage);
+    let (start, end, mut reads) = (frames_start(0), writer.at, storage.reads());
+    let mut has_read = || {
+        let before = std::mem::replace(&mut reads, storage.reads());
+        before < storage.reads()
+    };
+    assert_eq!(bytes.scan(&file(0), start, None).unwrap().end, end);
+    assert!(has_read());
+    assert_eq!(bytes.summary(&file(0), end).unwrap().unwrap().records, 6);
+    assert!(!has_read(), "what was scanned is summed up");
+    for (from, left, reading) in
+        [(end, 0, false), (end + 8, 0, false), (end - 8, 8, true), (end, 0, false)]
+    {
+        assert_eq!(bytes.left_from(&file(0), from).unwrap(), left, "{from}");
+        assert_eq!(has_read(), reading, "{from}");
+    }
+    assert_eq!(bytes.evidence(&file(0), end, end).unwrap(), None);
+    assert!(!has_read(), "zeros prove nothing");
+    bytes.frames(&file(0)).unwrap();
+    assert!(has_read());
+    assert_eq!(bytes.scan(&file(0), start, None).unwrap().end, end);
+    assert_eq!(bytes.left_from(&file(0), start).unwrap(), end - start);
+    assert!(!has_read(), "all of it is held");
+}
+
+#[test]
+fn frames_are_summed_up_only_to_where_all_are_valid() {
     let writer = Writer::new().segment().records(6, 1000);
     let storage = FaultStorage::from_image(writer.image.clone());
     let whole = &writer.image.get("00000000000000000000.seg").unwrap()[4096..];
-    let mut bytes = Bytes::new(&storage);
-    let (start, mut reads) = (frames_start(0), storage.reads());
-    // How much is asked for, how much that gives, and whether it has to be read.
-    for (asked, held, reading) in [
-        (100, 4196, true),
-        (100, 4196, false),
-        (8, 4196, false),
-        (104, 4200, true),
-        (4200, 8192, true),
-        (9000, 8192, false),
-        (100, 8192, false),
-    ] {
-        let frames = bytes.frames_to(&file(0), start + asked).unwrap();
-        assert_eq!(frames, &whole[..held], "{asked}");
-        assert_eq!(storage.reads() > reads, reading, "{asked}");
-        reads = storage.reads();
+    let start = frames_start(0);
+    for count in 1..=6 {
+        let end = writer.records[count - 1].0 + 1016;
+        let expected = summarize(&whole[..usize::try_from(end - start).unwrap()], start).unwrap();
+        let mut bytes = Bytes::new(&storage);
+        assert_eq!(bytes.summary(&file(0), end).unwrap(), Some(expected), "{count}");
+        // Another end than that which was scanned.
+        bytes.scan(&file(0), start, None).unwrap();
+        assert_eq!(bytes.summary(&file(0), end).unwrap(), Some(expected), "{count}");
+        assert_eq!(bytes.summary(&file(0), end + 8).unwrap(), None, "{count}");
     }
-    bytes.forget();
-    assert_eq!(bytes.frames_to(&file(0), start + 100).unwrap().len(), 4196);
-    assert!(storage.reads() > reads);
 }
 
 #[test]

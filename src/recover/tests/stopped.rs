@@ -28,6 +28,21 @@ fn an_unfinished_creation_is_begun_anew() {
     assert_eq!(opened.recovered.report.removed.len(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn files_that_are_removed_are_kept_open_but_only_a_few() {
+    for count in [0, 1, 20] {
+        let mut image = Writer::new().segment().records(3, 100).spare().image;
+        for number in 0..count {
+            image.insert(format!("{}.tmp", segment_name((number + 2) * BYTES)), vec![0; 100]);
+        }
+        let opened = open(&image).unwrap().checked();
+        let count = usize::try_from(count).unwrap();
+        assert_eq!(opened.recovered.report.removed.len(), count + 1, "with the spare");
+        assert_eq!(opened.recovered.doomed.len(), count.min(8) + 1);
+    }
+}
+
 #[test]
 fn no_log_is_made_against_the_options_or_to_save_a_damaged_one() {
     let nothing = |result| match result {
