@@ -259,7 +259,7 @@ fn replay() -> Round {
     let path = replayed.folder.path().join("raw");
     raw::write_frames(&path, REPLAYED_PAYLOAD_BYTES, REPLAYED_RECORDS);
     Box::new(move || {
-        let base = || timed(1, || assert_eq!(raw::scan(&path), REPLAYED_RECORDS));
+        let base = || timed(1, || assert_eq!(raw::scan(&path, true), REPLAYED_RECORDS));
         ratio(3, || replayed.by_one(), base)
     })
 }

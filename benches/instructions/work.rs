@@ -48,7 +48,7 @@ pub(crate) const ROWS: [Row; 8] = [
     row("append_durable 128 B, memory", 5_000, 1, append_durable),
     row("replay 128 B", 2, 5_000, |times| replay(times, ReadOptions::new())),
     row("replay 128 B, verify off", 2, 5_000, |times| {
-        replay(times, ReadOptions::new().verify(false))
+        replay(times, ReadOptions::new().verify(false));
     }),
 ];
 
