@@ -147,8 +147,9 @@ impl Options {
 
     /// How long a sync waits for other threads to join it, also where there is but one: at most 1 s.
     ///
-    /// By default a sync that follows one which served several threads waits up to a quarter of
-    /// that one's time for as many to arrive, and a lone thread never waits.
+    /// By default a sync waits for as many threads as were there when the last one ended, at most as
+    /// long as that one took, and less and less often where they do not come. A lone thread never
+    /// waits.
     pub fn commit_delay(&mut self, delay: Duration) -> &mut Self {
         self.commit_delay = Some(delay);
         self

@@ -1,6 +1,7 @@
 //! [`Gather`]: how long a sync leader waits for company.
 //!
-//! Invariant: a lone appender never waits, and nobody waits longer than the last sync took.
+//! Invariant: a lone appender never waits, and nobody waits longer than the last sync took, nor than
+//! [`WAIT_MAX`].
 //!
 //! Whoever a sync has served comes back in a moment, if it has more to append. Who came while it ran
 //! waits already. If the next leader began at once it would serve the latter only, and the two groups
@@ -18,6 +19,9 @@ use crate::sync::{AtomicU64, Instant, Ordering, yield_now};
 
 /// After so many syncs without a wait another one is tried, at the latest.
 const PATIENCE: u64 = 64;
+
+/// A disk that was stuck for a second is no reason to wait for one.
+const WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Written and read by leaders only, who come one after the other.
 #[derive(Debug, Default)]
@@ -62,7 +66,7 @@ impl Gather {
         }
         let sync = Duration::from_nanos(self.last_nanos.load(Ordering::Relaxed));
         let start = Instant::now();
-        let here = wait_until(waiting, expected, sync);
+        let here = wait_until(waiting, expected, sync.min(WAIT_MAX));
         self.learn(is_worth_it(first, here, start.elapsed(), sync));
     }
 
@@ -154,6 +158,11 @@ mod tests {
         let gather = synced(3);
         gather.took(Duration::from_nanos(1));
         assert!(looks(&gather, &[0]) <= 3);
+    }
+
+    #[test]
+    fn a_sync_that_took_an_hour_is_not_waited_for_as_long() {
+        assert!(looks(&synced(3), &[0]) > 1);
     }
 
     #[test]

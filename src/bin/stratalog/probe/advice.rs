@@ -332,10 +332,10 @@ fn settings(findings: &Findings, add: &mut Add<'_>) {
         );
     }
     add(Level::Hint, "segment_bytes", text + ".");
-    let quarter = nanoseconds(findings.sync_p50_ns / 4);
+    let limit = nanoseconds(findings.sync_p50_ns);
     let text = format!(
-        "Leave commit_delay unset: a sync that follows a shared one then waits for others up to a \
-         quarter of its time, here {quarter}, and a lone thread never waits."
+        "Leave commit_delay unset: a sync that follows a shared one then waits for others as long as \
+         that pays, here up to {limit}, and a lone thread never waits."
     );
     add(Level::Hint, "commit_delay", text);
     if let Some(space) = findings.place.space {
