@@ -51,7 +51,7 @@ pub use preview::Preview;
 pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
 pub(crate) use salvage::{Salvageable, Stretch};
-pub(crate) use view::{Shown, View};
+pub(crate) use view::{GONE_MAX, Shown, View, is_gone};
 
 /// A log that can be appended to.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ const LOOKS_MAX: usize = 16;
 
 /// How often a look may find that a file which was listed is gone: a writer that drops segments while
 /// it appends as fast as it can takes one away during most looks.
-const GONE_MAX: usize = 256;
+pub(crate) const GONE_MAX: usize = 256;
 
 /// A segment that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,7 +278,7 @@ impl View {
 }
 
 /// Whether a file that was listed was not there any more.
-pub(super) fn is_gone(error: &Error) -> bool {
+pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
