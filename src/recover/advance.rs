@@ -20,9 +20,10 @@ use crate::format::{
     Trailer, Winner, checksum_at, payload_crc, scan, segment_name,
 };
 use crate::recover::facts::LinkFact;
+use crate::recover::gone::is_gone;
 use crate::recover::order::is_abandoned;
 use crate::recover::survey::{read_control, read_segment};
-use crate::recover::view::{Seen, Shown, View, is_gone};
+use crate::recover::view::{Seen, Shown, View};
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
 
 /// How much is read first, where there is mostly nothing new, and at most where nothing asks for more.

@@ -10,7 +10,8 @@
 //! brings it there. [`report`] is what the caller learns of it.
 //!
 //! A reader beside the writer needs the first half of it: [`view`] is what it sees, and [`advance`]
-//! how that grows; so does who asks only what would be done: [`preview`].
+//! how that grows; so does who asks only what would be done: [`preview`]. Both look again where files
+//! have [gone] meanwhile.
 
 mod advance;
 mod bytes;
@@ -19,6 +20,7 @@ pub(crate) mod contents;
 mod decide;
 mod facts;
 mod findings;
+mod gone;
 mod order;
 mod persist;
 mod plan;
@@ -47,11 +49,12 @@ use crate::storage::{Storage, StorageFile};
 
 pub(crate) use advance::Advance;
 pub(crate) use contents::{Contents, LOST_AND_FOUND, contents};
+pub(crate) use gone::{is_gone, unless_gone};
 pub use preview::Preview;
 pub(crate) use repair::new_id;
 pub use report::{CutReport, Damage, Recovery};
 pub(crate) use salvage::{Salvageable, Stretch};
-pub(crate) use view::{GONE_MAX, Shown, View, is_gone};
+pub(crate) use view::{Shown, View};
 
 /// A log that can be appended to.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use crate::recover::bytes::Bytes;
 use crate::recover::decide::{Decision, Refusal, decide};
 use crate::recover::facts::{Chain, SegmentFile};
 use crate::recover::findings::Findings;
+use crate::recover::gone::unless_gone;
 use crate::recover::plan::Plan;
 use crate::recover::report::{CutReport, Recovery};
-use crate::recover::view::{GONE_MAX, is_gone};
 use crate::storage::Storage;
 
 /// How often is looked where each look finds another reason to refuse.
@@ -42,15 +42,11 @@ impl Preview {
     /// Looks at the log in `storage`, through which nothing is to be changed.
     pub(crate) fn look(storage: &dyn Storage, options: &Options) -> Result<Self> {
         let mut before: Option<String> = None;
-        let (mut looks, mut gone) = (1, 0);
+        let mut looks = 1;
         loop {
-            let found = Self::look_once(storage, options);
+            let found = unless_gone(storage, || Self::look_once(storage, options));
             let trouble = match &found {
                 Ok(Self { refusal: None, .. }) => return found,
-                Err(error) if is_gone(error) && gone < GONE_MAX => {
-                    gone += 1;
-                    continue;
-                }
                 Ok(Self { refusal: Some(error), .. }) | Err(error) => error.to_string(),
             };
             if looks == LOOKS_MAX || before.as_ref() == Some(&trouble) {

@@ -26,15 +26,12 @@ use crate::recover::bytes::Bytes;
 use crate::recover::decide::{Decision, Refusal, decide};
 use crate::recover::facts::{Mark, Piece, SegmentFile};
 use crate::recover::findings::Findings;
+use crate::recover::gone::unless_gone;
 use crate::recover::report::{Damage, Recovery};
 use crate::storage::{Access, Storage, read_exact_at};
 
 /// How often is looked before a directory that changes all the time is taken as it is.
 const LOOKS_MAX: usize = 16;
-
-/// How often a look may find that a file which was listed is gone: a writer that drops segments while
-/// it appends as fast as it can takes one away during most looks.
-pub(crate) const GONE_MAX: usize = 256;
 
 /// A segment that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,17 +152,14 @@ impl View {
     /// format. `Io`.
     pub(crate) fn look(storage: &dyn Storage, is_archive: &dyn Fn() -> bool) -> Result<Self> {
         let mut before: Option<Result<Self>> = None;
-        let (mut looks, mut gone) = (0, 0);
-        while looks < LOOKS_MAX && gone < GONE_MAX {
-            let found = Self::look_once(storage, is_archive);
+        for _ in 0..LOOKS_MAX {
+            let found = unless_gone(storage, || Self::look_once(storage, is_archive));
             let known = before.as_ref().is_some_and(|before| is_the_same(before, &found));
             match &found {
                 Ok(view) if view.report.damage.is_empty() || known => return found,
-                Err(error) if is_gone(error) => gone += 1,
                 Err(_) if known => return found,
-                _ => looks += 1,
+                _ => before = Some(found),
             }
-            before = Some(found);
         }
         let mut view = before.unwrap_or(Err(Error::Closed))?;
         let first = view.report.damage.iter().map(|damage| damage.lsn.start.get()).min();
@@ -275,11 +269,6 @@ impl View {
         }
         self.update_report();
     }
-}
-
-/// Whether a file that was listed was not there any more.
-pub(crate) fn is_gone(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Whether all that a look found wrong was found by the one before it too.

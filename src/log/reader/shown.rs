@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Op, Result};
 use crate::format::segment_name;
 use crate::read::{ReadOptions, Snapshot};
-use crate::recover::{Advance, GONE_MAX, Recovery, Shown, View, is_gone};
+use crate::recover::{Advance, Recovery, Shown, View, is_gone, unless_gone};
 use crate::segment::read_only::ReadOnly;
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
@@ -56,15 +56,16 @@ impl Looking {
 
     /// Looks at everything, and reads what is not durable yet.
     fn look(storage: &ReadOnly) -> Result<Self> {
-        let (mut left, mut gone) = (LOOKS_MAX, 0);
+        let mut left = LOOKS_MAX;
         loop {
-            let names = names(storage)?;
-            let view = View::look(storage, &|| storage.is_archive())?;
-            let read = read_all(storage, &view);
-            if read.as_ref().is_err_and(is_gone) && gone < GONE_MAX {
-                gone += 1;
-                continue;
-            }
+            let (names, view, read) = unless_gone(storage, || {
+                let names = names(storage)?;
+                let view = View::look(storage, &|| storage.is_archive())?;
+                match read_all(storage, &view) {
+                    Err(error) if is_gone(&error) => Err(error),
+                    read => Ok((names, view, read)),
+                }
+            })?;
             left -= 1;
             match read {
                 Ok(Some(replaced)) => return Ok(Self { view, names, replaced }),

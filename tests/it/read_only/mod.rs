@@ -11,6 +11,7 @@ mod events;
 mod mounted;
 mod switch;
 mod truncated;
+mod vanishing;
 
 use std::collections::BTreeMap;
 use std::fs;
