@@ -1,6 +1,7 @@
 //! Files that go between being listed and being opened.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -12,7 +13,7 @@ use crate::common::{TINY, read};
 use crate::tap::{Call, Event, Tap, Verdict, Watch};
 
 fn is_segment_opened(event: &Event) -> bool {
-    event.call == Call::Open && event.name.ends_with(".seg")
+    event.call == Call::Open && Path::new(&event.name).extension().is_some_and(|it| it == "seg")
 }
 
 /// Drops a segment whenever the first one of a look is about to be opened, so often.
