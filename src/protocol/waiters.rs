@@ -3,7 +3,9 @@
 //! Invariant: whoever enlists and then looks again, by a signal to the lead, is either covered when
 //! it looks, leads itself, or is woken by a leader. Only the covered are taken out, and nobody is
 //! woken or told with the lock held. Threads are woken a few at a time; each that leaves wakes a few
-//! more, so that waking spreads over the threads instead of holding up the leader. Listeners take no
+//! more, so that waking spreads over the threads instead of holding up the leader. The last to come is
+//! the first of them: its core sleeps, as a rule, and takes longest to get up. Who came first has run
+//! on the waker's own core, and takes it away. Listeners take no
 //! part in that, as nobody knows when, or if, they get to run: one thread takes all that are covered
 //! at once, and tells them in order of address.
 
@@ -52,8 +54,10 @@ impl List {
         woken
     }
 
+    /// Without those who are covered, and are still to be woken: they wait for nothing.
     fn count(&self) -> u64 {
-        (self.threads.len() + self.listeners.len()) as u64
+        let covered = self.threads.partition_point(|waiter| waiter.target <= self.covered);
+        (self.threads.len() - covered + self.listeners.len()) as u64
     }
 
     fn next_id(&mut self) -> u64 {
@@ -62,8 +66,8 @@ impl List {
     }
 }
 
-fn wake(waiters: impl IntoIterator<Item = Waiter>) {
-    waiters.into_iter().for_each(|waiter| waiter.thread.unpark());
+fn wake(waiters: impl DoubleEndedIterator<Item = Waiter>) {
+    waiters.rev().for_each(|waiter| waiter.thread.unpark());
 }
 
 #[derive(Debug)]
@@ -167,7 +171,7 @@ impl Waiters {
         self.lowest_thread.load(Ordering::Relaxed) != u64::MAX
     }
 
-    /// How many wait, at a glance.
+    /// How many wait whom no leader has covered yet, at a glance.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -228,7 +232,7 @@ impl Waiters {
         let listeners = std::mem::take(&mut list.listeners);
         self.note(&list);
         drop(list);
-        wake(threads);
+        wake(threads.into_iter());
         listeners
     }
 
@@ -256,6 +260,21 @@ mod tests {
         let waiters = Waiters::new();
         let rises = |target| waiters.enlist_listener(target, listener()).1;
         assert_eq!([16, 16, 8, 24].map(rises), [true, false, false, true]);
+    }
+
+    /// Or a leader that gathers takes them for those who have come back.
+    #[test]
+    fn who_is_covered_and_still_to_be_woken_is_not_counted() {
+        let waiters = Waiters::new();
+        let covered = u64::try_from(3 * WOKEN_AT_ONCE).unwrap();
+        let tickets: Vec<_> = (1..=covered + 2).map(|number| waiters.enlist(8 * number)).collect();
+        assert_eq!(waiters.count(), covered + 2);
+        waiters.wake_covered(8 * covered);
+        assert_eq!(waiters.count(), 2);
+        for ticket in &tickets {
+            waiters.leave(ticket);
+        }
+        assert_eq!(waiters.count(), 0);
     }
 
     #[test]
