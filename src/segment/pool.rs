@@ -128,7 +128,9 @@ impl Pool {
         while self.remove_one() {}
         let threads = std::mem::take(&mut self.files.lock().threads);
         // A panic of theirs was caught where it was.
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+        for thread in threads {
+            drop(thread.join());
+        }
     }
 
     /// Removes the next file that nobody needs. If there is none the pool's `own` thread ends.
