@@ -54,10 +54,8 @@ impl List {
         woken
     }
 
-    /// Without those who are covered, and are still to be woken: they wait for nothing.
     fn count(&self) -> u64 {
-        let covered = self.threads.partition_point(|waiter| waiter.target <= self.covered);
-        (self.threads.len() - covered + self.listeners.len()) as u64
+        (self.threads.len() + self.listeners.len()) as u64
     }
 
     fn next_id(&mut self) -> u64 {
@@ -171,7 +169,7 @@ impl Waiters {
         self.lowest_thread.load(Ordering::Relaxed) != u64::MAX
     }
 
-    /// How many wait whom no leader has covered yet, at a glance.
+    /// How many wait, at a glance.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -260,21 +258,6 @@ mod tests {
         let waiters = Waiters::new();
         let rises = |target| waiters.enlist_listener(target, listener()).1;
         assert_eq!([16, 16, 8, 24].map(rises), [true, false, false, true]);
-    }
-
-    /// Or a leader that gathers takes them for those who have come back.
-    #[test]
-    fn who_is_covered_and_still_to_be_woken_is_not_counted() {
-        let waiters = Waiters::new();
-        let covered = u64::try_from(3 * WOKEN_AT_ONCE).unwrap();
-        let tickets: Vec<_> = (1..=covered + 2).map(|number| waiters.enlist(8 * number)).collect();
-        assert_eq!(waiters.count(), covered + 2);
-        waiters.wake_covered(8 * covered);
-        assert_eq!(waiters.count(), 2);
-        for ticket in &tickets {
-            waiters.leave(ticket);
-        }
-        assert_eq!(waiters.count(), 0);
     }
 
     #[test]
