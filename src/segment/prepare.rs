@@ -171,8 +171,7 @@ mod tests {
         let written = |from, to| {
             let file = Noting::default();
             fill(&file, from, to).unwrap();
-            let written = file.0.lock().clone();
-            written
+            file.0.lock().clone()
         };
         assert_eq!(
             written(4 * KIB, 200 * KIB),
