@@ -158,6 +158,19 @@ fn a_sync_leader_looks_for_company() {
     assert_eq!(looks.get(), 1);
 }
 
+#[test]
+fn a_sync_leader_looks_again_where_more_waited_at_the_end_of_the_last_sync() {
+    let appender = open(&FaultStorage::new(), false);
+    let looks = || {
+        let looks = Cell::new(0);
+        appender.disk.gather(&|| looks.replace(looks.get() + 1));
+        looks.get()
+    };
+    assert_eq!(looks(), 1);
+    appender.disk.gathered(1);
+    assert!(looks() > 1);
+}
+
 /// A log that has come to its limit: a full segment, and another that is attached and not begun.
 fn at_limit() -> (Appender, u64) {
     let mut options = Options::new();

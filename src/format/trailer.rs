@@ -108,7 +108,7 @@ pub fn summarize(frames: &[u8], start: u64) -> Result<Summary, DefectAt> {
     summarize_with(frames, start, || {})
 }
 
-/// The same, and calls `between` every now and then.
+/// The same, and calls `between` after every 64 KiB or so, however large the records are.
 pub(crate) fn summarize_with(
     frames: &[u8],
     start: u64,
@@ -120,8 +120,8 @@ pub(crate) fn summarize_with(
 }
 
 impl Summary {
-    /// Adds the frames that follow those summed up so far, from `start` on, and calls `between` every
-    /// now and then.
+    /// Adds the frames that follow those summed up so far, from `start` on, and calls `between` after
+    /// every 64 KiB or so of them.
     ///
     /// # Errors
     ///
@@ -136,10 +136,15 @@ impl Summary {
         let mut rest = frames;
         let mut pending = 0;
         let mut at = start;
-        let sum = |crc, rest: &mut &[u8], bytes: usize| {
+        let mut sum = |mut crc, rest: &mut &[u8], bytes: usize| {
             let (run, after) = rest.split_at_checked(bytes).unwrap_or((*rest, &[]));
             *rest = after;
-            crc32c::crc32c_append(crc, run)
+            let mut pieces = run.chunks_exact(RUN_BYTES);
+            for piece in &mut pieces {
+                crc = crc32c::crc32c_append(crc, piece);
+                between();
+            }
+            crc32c::crc32c_append(crc, pieces.remainder())
         };
         while (rest.len() - pending) as u64 >= FRAME_HEADER_BYTES {
             let misplaced = |defect| DefectAt { at, defect };
@@ -164,7 +169,6 @@ impl Summary {
             if pending >= RUN_BYTES {
                 self.frames_crc = sum(self.frames_crc, &mut rest, pending);
                 pending = 0;
-                between();
             }
             at += header.frame_bytes();
         }

@@ -12,23 +12,15 @@ use std::time::Duration;
 use super::Shared;
 use crate::error::Result;
 use crate::segment::bell::Woken;
-use crate::storage::StorageFile;
 use crate::sync::{self, JoinHandle};
 
 /// How long nothing must have become durable for the log to count as idle.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
 
-/// Starts the thread. The first that it does is to drop files that were removed.
-pub(super) fn spawn(
-    shared: &Arc<Shared>,
-    doomed: Vec<Arc<dyn StorageFile>>,
-) -> io::Result<JoinHandle<()>> {
+/// Starts the thread. The first that it does is to close files that opening has removed.
+pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    sync::spawn("stratalog", move || {
-        // Before it makes files of its own: their space may be needed.
-        drop(doomed);
-        run(&shared);
-    })
+    sync::spawn("stratalog", move || run(&shared))
 }
 
 /// Poisons if the thread unwinds: a storage of the caller's has panicked.
@@ -46,6 +38,8 @@ fn run(shared: &Shared) {
     let _unwinding = Unwinding(shared);
     let disk = &shared.appender.disk;
     let mut idle = Idle::default();
+    // Before it makes files of its own: their space may be needed.
+    while disk.supply.pool.close_one() {}
     while !disk.bell.is_stopped() {
         let worked = work(shared).and_then(|()| {
             let timeout = disk.bell.is_watched().then_some(IDLE_AFTER);

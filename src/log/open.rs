@@ -70,6 +70,7 @@ impl Options {
             protocol.raise_attached_end(active.frames_end());
         }
         let supply = Supply::new(Arc::clone(&storage), recovered.id, self, recovered.start);
+        supply.pool.take_nameless(recovered.doomed);
         let segments = Segments::new(recovered.head, recovered.segments);
         let last_checksum = recovered.last_checksum;
         let disk = Disk::new(storage, segments, supply, recovered.control, last_checksum, self);
@@ -79,9 +80,11 @@ impl Options {
             policy: self.recovery,
         });
         // Without the thread appenders do its work; `stats` tells.
-        let doomed = recovered.doomed;
-        let thread = self.background.then(|| maintenance::spawn(&shared, doomed));
+        let thread = self.background.then(|| maintenance::spawn(&shared));
         let thread = thread.and_then(Result::ok);
+        if thread.is_none() {
+            while shared.appender.disk.supply.pool.close_one() {}
+        }
         Ok(Log { handle: Arc::new(Handle::new(shared, lock, thread)) })
     }
 }

@@ -249,3 +249,60 @@ fn a_sync_leader_syncs_once_and_is_let_go_whoever_asks_for_more() {
         assert!(protocol.sync_lead.is_idle());
     }
 }
+
+/// Where a record is published while a leader waits for company, and others begin to wait while it syncs.
+#[derive(Default)]
+struct Company {
+    list: List,
+    /// Where the record ends that came during the wait.
+    came: AtomicU64,
+    /// How many waited when a sync was over.
+    waiting: Mutex<Vec<u64>>,
+}
+
+/// The protocol of the thread that tests.
+struct Beside<'a>(&'a Protocol, &'a Company);
+
+impl Medium for Beside<'_> {
+    type NoRoom = ();
+
+    fn make_room(&self, _protocol: &Protocol, _tail: u64, _need: u64) -> Result<bool, ()> {
+        Err(())
+    }
+
+    fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
+        self.1.list.write(protocol, run)
+    }
+
+    fn sync(&self, _from: u64, to: u64) -> Result<(), Failed> {
+        assert_eq!(to, self.1.came.load(Ordering::Relaxed), "who came in time is served");
+        self.0.call_when_durable(to + 1, Box::new(|_| ()));
+        Ok(())
+    }
+
+    fn await_cut(&self) {}
+
+    fn gather(&self, waiting: &dyn Fn() -> u64) {
+        assert_eq!(waiting(), 0);
+        let end = stage(self.0, &self.1.list, 64);
+        self.1.came.store(end, Ordering::Relaxed);
+        self.0.call_when_durable(end, Box::new(|_| ()));
+        assert_eq!(waiting(), 1);
+    }
+
+    fn gathered(&self, waiting: u64) {
+        self.1.waiting.lock().push(waiting);
+    }
+}
+
+#[test]
+fn a_sync_serves_who_comes_while_its_leader_waits_and_tells_how_many_there_were() {
+    let (protocol, company) = (protocol(), Company::default());
+    let medium = Beside(&protocol, &company);
+    let end = stage(&protocol, &company.list, 64);
+    let reached = protocol.sync_until(&medium, end).unwrap();
+    assert_eq!(reached, company.came.load(Ordering::Relaxed));
+    // The one that was served, who is told only then, and the one that came meanwhile.
+    assert_eq!(*company.waiting.lock(), [2]);
+    assert_eq!(protocol.sync_waiters.count(), 1);
+}

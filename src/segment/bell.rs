@@ -102,3 +102,49 @@ impl Bell {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Instant, schedule, yield_now};
+
+    /// Longer than any test takes.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_ring_ends_a_rest_and_is_heard_afterwards() {
+        let bell = Bell::default();
+        std::thread::scope(|scope| {
+            let resting = scope.spawn(|| bell.rest(LONG, || false));
+            while !resting.is_finished() {
+                bell.ring();
+                yield_now();
+            }
+        });
+        assert_eq!(bell.wait(Some(LONG)), Woken::Rung);
+    }
+
+    #[test]
+    fn nobody_rests_who_is_needed_or_is_to_stop_or_was_rung_for_meanwhile() {
+        let bell = Bell::default();
+        bell.rest(LONG, || true);
+        bell.rest(LONG, || {
+            bell.ring();
+            false
+        });
+        bell.stop();
+        bell.rest(LONG, || false);
+    }
+
+    #[test]
+    fn a_ring_of_before_does_not_keep_from_resting() {
+        schedule::run(1, || {
+            let bell = Bell::default();
+            bell.ring();
+            let start = Instant::now();
+            bell.rest(LONG, || false);
+            assert!(start.elapsed() >= LONG);
+            assert_eq!(bell.wait(Some(LONG)), Woken::Rung);
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! [`Pool`]: the files of dropped segments until they are gone. A few become new segments, the others
 //! are removed by a thread that lives as long as there are any: taking 64 MiB out of a file system
-//! takes tens of milliseconds, which neither an appender nor a sync should wait for.
+//! takes tens of milliseconds, which neither an appender nor a sync should wait for. What opening has
+//! removed is here too, as open files without a name, until someone lets go of them.
 //!
 //! Invariant: nothing depends on when a file goes. The head is durable above it, so opening removes
 //! what is left. Each file is taken out of the pool by whoever writes over it or removes it.
@@ -10,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::segment::recycle::Recycled;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 use crate::sync::{self, Condvar, JoinHandle, Mutex};
 
 #[derive(Debug, Default)]
@@ -32,6 +33,10 @@ struct Files {
     threads: Vec<JoinHandle<()>>,
     /// How many could not be removed.
     stuck: usize,
+    /// Files that were removed. The system takes their space back with the last descriptor.
+    nameless: Vec<Arc<dyn StorageFile>>,
+    /// How many of them are just being closed.
+    closing: usize,
 }
 
 #[derive(Debug)]
@@ -106,14 +111,31 @@ impl Pool {
         while self.remove_unneeded(false) {}
     }
 
+    /// Takes files that were removed, to be closed [one by one](Self::close_one).
+    pub(crate) fn take_nameless(&self, files: Vec<Arc<dyn StorageFile>>) {
+        self.files.lock().nameless.extend(files);
+    }
+
+    /// Closes a file that was removed. False if there is none.
+    pub(crate) fn close_one(&self) -> bool {
+        let mut files = self.files.lock();
+        let Some(nameless) = files.nameless.pop() else { return false };
+        files.closing += 1;
+        drop(files);
+        let _closing = Closing(self);
+        // Before others hear that it is done.
+        drop(nameless);
+        true
+    }
+
     /// Removes one of the files that are in the pool, or waits for one that is being removed or about to
     /// come here. False if there is none.
     pub(crate) fn remove_one(&self) -> bool {
-        if self.remove_unneeded(false) {
+        if self.close_one() || self.remove_unneeded(false) {
             return true;
         }
         let mut files = self.files.lock();
-        if files.removers > 0 || files.leaving > 0 {
+        if files.removers > 0 || files.leaving > 0 || files.closing > 0 {
             self.changed.wait(&mut files);
             return true;
         }
@@ -172,6 +194,16 @@ impl Drop for Leaving<'_> {
     /// Where a storage of the caller's has panicked.
     fn drop(&mut self) {
         self.end(self.bytes);
+    }
+}
+
+/// A file without a name that is being closed.
+struct Closing<'a>(&'a Pool);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.files.lock().closing -= 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -135,3 +135,55 @@ pub(crate) fn fill(file: &dyn StorageFile, from: u64, to: u64) -> std::io::Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::sync::Mutex;
+
+    /// A file that notes what is written where.
+    #[derive(Debug, Default)]
+    struct Noting(Mutex<Vec<(u64, usize)>>);
+
+    impl StorageFile for Noting {
+        fn size(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            self.0.lock().push((offset, bytes.len()));
+            Ok(bytes.len())
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The size of the writes decides how the file is kept in memory.
+    #[test]
+    fn zeros_are_written_in_whole_pieces_that_begin_at_multiples_of_their_size() {
+        const KIB: u64 = 1 << 10;
+        let written = |from, to| {
+            let file = Noting::default();
+            fill(&file, from, to).unwrap();
+            file.0.lock().clone()
+        };
+        assert_eq!(
+            written(4 * KIB, 200 * KIB),
+            [
+                (4 * KIB, 60 << 10),
+                (64 * KIB, 64 << 10),
+                (128 * KIB, 64 << 10),
+                (192 * KIB, 8 << 10)
+            ]
+        );
+        assert_eq!(written(64 * KIB, 128 * KIB), [(64 * KIB, 64 << 10)]);
+        assert_eq!(written(72, 80), [(72, 8)]);
+        assert_eq!(written(72, 72), []);
+    }
+}

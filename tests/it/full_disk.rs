@@ -199,6 +199,38 @@ fn a_killed_log_on_a_full_disk_is_recovered_and_read() {
     recovers_on(&disk, &live);
 }
 
+/// The spare of a log that was killed is removed, and its file is let go of by the log's own thread: by
+/// then another segment may be needed.
+#[test]
+fn what_opening_removes_makes_room_for_the_first_append() {
+    const BYTES: u64 = 8 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = Mounted::memory(directory.path().join("memory"), 5 * BYTES / 2) else {
+        return;
+    };
+    for _ in 0..number("STRATALOG_ROUNDS").unwrap_or(6) {
+        let (live, at) = (directory.path().join("live"), disk.at.join("log"));
+        let mut options = tiny();
+        options.segment_bytes(BYTES).background(true);
+        let log = options.open(&live).unwrap();
+        let first = log.append_durable(b"first").unwrap();
+        while log.stats().spares == 0 {
+            thread::yield_now();
+        }
+        copy(&live, &at);
+        drop(log);
+        disk.fill();
+        let log = options.open(&at).unwrap();
+        let lsn = log.append_durable(b"second").unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(!log.recovery().clean && lsn > first);
+        drop(log);
+        for path in [&at, &live] {
+            fs::remove_dir_all(path).unwrap();
+        }
+        fs::remove_file(disk.at.join("ballast")).unwrap();
+    }
+}
+
 #[test]
 fn a_disk_that_fills_up_in_the_middle_of_recovery_loses_nothing() {
     let mut random = Random::new(seed("fills up"));

@@ -164,3 +164,18 @@ fn the_first_header_that_is_invalid_is_named() {
     let at_first = DefectAt { at: first, defect: Defect::Malformed };
     assert_eq!(summarize(&area.bytes, area.start), Err(at_first));
 }
+
+#[test]
+fn others_get_to_run_as_often_beside_large_records_as_beside_small_ones() {
+    for len in [1 << 10, 40 << 10, 640 << 10] {
+        let mut area = Area::new(ID, BASE);
+        while area.bytes.len() < 1280 << 10 {
+            area.record(&noise(7, len));
+        }
+        let mut times = 0;
+        let summary = summarize_with(&area.bytes, area.start, || times += 1).unwrap();
+        // A piece that ends with a record is a little longer than one of those that are counted.
+        assert!((15..=20).contains(&times), "{times} times beside records of {len}");
+        assert_eq!(summary.frames_crc, textbook_crc(&area.bytes));
+    }
+}

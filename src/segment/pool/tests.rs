@@ -1,13 +1,13 @@
 //! Files of dropped segments, counted until they are gone.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use super::*;
 use crate::format::{LogId, segment_name};
 use crate::segment::recycle::{SetAside, set_aside};
 use crate::segment::segment::Segment;
 use crate::storage::{Fault, FaultStorage};
-use crate::sync::schedule;
+use crate::sync::{AtomicBool, Ordering, schedule, yield_now};
 
 const BYTES: u64 = 16 << 10;
 
@@ -106,4 +106,62 @@ fn what_was_leaving_when_a_storage_panicked_is_waited_for_no_more() {
     assert!(panicked.is_err());
     assert_eq!(pool.bytes(), 0);
     assert!(!pool.remove_one());
+}
+
+/// A file without a name that takes its time to be closed.
+#[derive(Debug)]
+struct Closed {
+    is_wanted: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        while !self.is_wanted.load(Ordering::Acquire) {
+            yield_now();
+        }
+        (0..1000).for_each(|_| yield_now());
+        self.is_closed.store(true, Ordering::Release);
+    }
+}
+
+impl StorageFile for Closed {
+    fn size(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Ok(0)
+    }
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Ok(0)
+    }
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_needs_space_closes_a_removed_file_or_waits_until_it_is_closed() {
+    let (_, pool) = pool(0);
+    let [is_wanted, is_closed] = [(); 2].map(|()| Arc::new(AtomicBool::new(true)));
+    let file = |is_closed: &Arc<AtomicBool>| -> Arc<dyn StorageFile> {
+        Arc::new(Closed { is_wanted: Arc::clone(&is_wanted), is_closed: Arc::clone(is_closed) })
+    };
+    pool.take_nameless(vec![file(&Arc::default())]);
+    assert!(pool.remove_one(), "there is one to close");
+    assert!(!pool.remove_one(), "there was only one");
+    pool.take_nameless(vec![file(&is_closed)]);
+    for flag in [&is_wanted, &is_closed] {
+        flag.store(false, Ordering::Relaxed);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(pool.close_one()));
+        while pool.files.lock().closing == 0 {
+            yield_now();
+        }
+        is_wanted.store(true, Ordering::Release);
+        let waited = pool.remove_one();
+        assert!(is_closed.load(Ordering::Acquire), "another is at it still, {waited}");
+    });
+    assert_eq!(pool.unremoved(), 0);
 }

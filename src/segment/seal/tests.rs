@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::*;
+use crate::format::fixture::Area;
 use crate::format::{
     DURABLE_UNKNOWN, FrameHeader, LogId, Salt, frame_bytes, frames_end, frames_start, payload_crc,
 };
 use crate::storage::MemoryStorage;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, schedule, spawn};
 
 const BYTES: u64 = 256 << 10;
 const BASE: u64 = 3 * BYTES;
@@ -85,4 +86,38 @@ fn the_body_of_a_large_last_padding_is_given_back_and_nothing_else() {
         assert_eq!(*sealed(rest).discarded.lock(), [(end - rest, rest)]);
     }
     assert_eq!(*sealed(DISCARD_BYTES - BLOCK_BYTES).discarded.lock(), []);
+}
+
+#[test]
+#[cfg(not(miri))]
+fn others_get_to_run_while_a_large_segment_is_summed_up() {
+    schedule::run(1, || {
+        // Nobody is made to give way.
+        schedule::pace(1 << 40);
+        let mut area = Area::new(ID, 0);
+        while area.bytes.len() < 8 << 20 {
+            area.record(&[7; 4000]);
+        }
+        let end = area.end();
+        let bytes = (end + BLOCK_BYTES).next_multiple_of(BLOCK_BYTES);
+        let storage = MemoryStorage::new();
+        let file = storage.create("00000000000000000000.seg", bytes).unwrap();
+        write_all_at(&*file, &area.bytes, area.start).unwrap();
+        let segment = Segment::new((0, bytes), end, ID, Some(file));
+        let (turns, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (of_other, other_ends) = (Arc::clone(&turns), Arc::clone(&is_over));
+        let work = move || {
+            while !other_ends.load(Ordering::Relaxed) {
+                of_other.fetch_add(1, Ordering::Relaxed);
+                yield_now();
+            }
+        };
+        let other = spawn("other", work).unwrap();
+        assert!(seal(&storage, &segment, 0).unwrap().is_some());
+        let turns = turns.load(Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
+        other.join().unwrap();
+        // Every 512 KiB or a little more, and a few where a file is locked.
+        assert!((12..24).contains(&turns), "{turns} turns");
+    });
 }

@@ -74,38 +74,5 @@ impl Supply {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_is_well_ahead_rests_and_who_is_not_goes_on() {
-        const MIB: u64 = 1 << 20;
-        let ms = Duration::from_millis;
-        let table = [
-            // Nothing is used yet, or a little: three parts of four are rest.
-            (ms(1), 0, 0, 0, ms(3)),
-            (ms(1), MIB, 0, 0, ms(3)),
-            (ms(1), 20 * MIB, 10 * MIB, 0, ms(3)),
-            // The appenders come near.
-            (ms(1), 20 * MIB, 10 * MIB + 1, 0, ms(0)),
-            (ms(1), 0, 1, 0, ms(0)),
-            // There is another spare.
-            (ms(1), 64 * MIB, 31 * MIB, 0, ms(3)),
-            (ms(1), 64 * MIB, 33 * MIB, 0, ms(0)),
-            // One was missed before, so there are to be two.
-            (ms(1), 63 * MIB, 0, 64 * MIB, ms(0)),
-            (ms(1), 65 * MIB, 0, 64 * MIB, ms(3)),
-            (ms(1), 65 * MIB, MIB, 64 * MIB, ms(0)),
-            // The newest segment itself is not filled yet.
-            (ms(1), 128 * MIB, 0, u64::MAX, ms(0)),
-            // Slow disks, numbers without sense.
-            (ms(100), MIB, 0, 0, ms(10)),
-            (Duration::MAX, u64::MAX, 0, 0, ms(10)),
-            (Duration::MAX, u64::MAX - 1, u64::MAX, u64::MAX, ms(0)),
-        ];
-        for (worked, ahead, used, reserve, expected) in table {
-            let standing = Standing { ahead, used, reserve };
-            assert_eq!(rest(worked, standing), expected, "{worked:?}, {standing:?}");
-        }
-    }
-}
+#[cfg(not(miri))]
+mod tests;
