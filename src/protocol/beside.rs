@@ -69,13 +69,11 @@ impl Protocol {
             return written;
         }
         guard.disarm();
-        // Others may have come.
+        // Others may have come, also where nothing was claimed: then this is who commits theirs.
         if let Err(Failed) = self.lead_commit(medium) {
             return Some(Err(Failed));
         }
-        if written.is_some() {
-            self.tell_of_commit();
-        }
+        self.tell_of_commit();
         written
     }
 }
