@@ -1,8 +1,8 @@
 //! How soon followers see a committed record, and how fast one catches up.
 //!
 //! Invariant: a latency is the time from before the append to after the follower's call, so the append
-//! is in it. Between two appends everybody has fallen asleep. Beside each stands what waking as many
-//! threads costs that do nothing else: `unpark`.
+//! is in it. Between two appends everybody has fallen asleep, or the appender computes for so long.
+//! Beside each stands what waking as many threads costs that do nothing else: `unpark`.
 //!
 //! Prints percentiles, since a mean hides what a follower feels.
 
@@ -14,28 +14,32 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{MIB, fill, folder, full_or_quick};
+use common::rounds::{interleave, median, median_ratio};
+use common::{MIB, fill, folder, full_or_quick, payload, timed_by};
 use stratalog::{Error, Follower, Log, Options};
 
-/// How many appends there are to a figure, and how far apart.
-fn appends() -> u32 {
-    full_or_quick(2_000, 100)
-}
-
+/// How long after an append the next one comes: so late that everybody sleeps; about as late as a thread
+/// takes to be woken; and about when the follower has the record.
 const GAP: Duration = Duration::from_micros(500);
-/// Within a spinner's patience.
-const SHORT_GAP: Duration = Duration::from_micros(2);
+const GAPS: [(&str, Duration); 3] =
+    [("asleep", GAP), ("often", Duration::from_micros(30)), ("busy", Duration::from_micros(2))];
+
+/// How many appends there are to a figure: as long as a scheduler takes to spread threads, many times.
+fn appends(gap: Duration) -> u32 {
+    full_or_quick(if gap < GAP { 10_000 } else { 2_000 }, 100)
+}
 
 fn main() {
     println!("{:<34} {:>9} {:>9} {:>9}", "microseconds", "p50", "p90", "p99");
     for count in [1, 16] {
         report(&format!("unpark, {count} threads"), unpark(count));
-        for (name, gap) in [("asleep", GAP), ("busy", SHORT_GAP)] {
+        for (name, gap) in GAPS {
             let (appends, seen) = follow(count, gap);
             report(&format!("append beside {count}, {name}"), appends);
             report(&format!("seen by {count}, {name}"), seen);
@@ -43,6 +47,8 @@ fn main() {
     }
     let (appends, _) = follow(0, GAP);
     report("append beside none", appends);
+    idle();
+    throughput();
     catch_up();
 }
 
@@ -58,7 +64,7 @@ fn nanos(start: Instant) -> u64 {
 }
 
 fn pause(gap: Duration) {
-    if gap > SHORT_GAP {
+    if gap >= GAP {
         thread::sleep(gap);
         return;
     }
@@ -82,12 +88,12 @@ fn follow(count: usize, gap: Duration) -> (Vec<u64>, Vec<u64>) {
             let follower = follower.expect("the end is a place to follow from");
             thread::spawn(move || {
                 ready.wait();
-                latencies(follower, start)
+                latencies(follower, start, gap)
             })
         })
         .collect();
     ready.wait();
-    let appends = (0..appends()).map(|_| {
+    let appends = (0..appends(gap)).map(|_| {
         pause(gap);
         let began = nanos(start);
         log.append(&began.to_le_bytes()).expect("there is room");
@@ -99,8 +105,8 @@ fn follow(count: usize, gap: Duration) -> (Vec<u64>, Vec<u64>) {
     (appends, seen.collect())
 }
 
-fn latencies(mut follower: Follower, start: Instant) -> Vec<u64> {
-    let mut latencies = Vec::with_capacity(appends() as usize);
+fn latencies(mut follower: Follower, start: Instant, gap: Duration) -> Vec<u64> {
+    let mut latencies = Vec::with_capacity(appends(gap) as usize);
     loop {
         match follower.next() {
             Ok(record) => {
@@ -122,7 +128,7 @@ fn unpark(count: usize) -> Vec<u64> {
         .map(|_| {
             let word = Arc::clone(&word);
             thread::spawn(move || {
-                let (mut latencies, mut last) = (Vec::with_capacity(appends() as usize), 0);
+                let (mut latencies, mut last) = (Vec::with_capacity(appends(GAP) as usize), 0);
                 while last != u64::MAX {
                     thread::park();
                     let now = word.load(Ordering::Acquire);
@@ -141,13 +147,81 @@ fn unpark(count: usize) -> Vec<u64> {
             thread.thread().unpark();
         }
     };
-    for _ in 0..appends() {
+    for _ in 0..appends(GAP) {
         thread::sleep(GAP);
         wake(nanos(start));
     }
     thread::sleep(GAP);
     wake(u64::MAX);
     threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+}
+
+/// Appends without a pause, with and without a follower that waits for each.
+fn throughput() {
+    let calls = full_or_quick(40_000, 100);
+    for threads in [1, 2, 4] {
+        let rounds = interleave(full_or_quick(9, 1), 2, |followers| {
+            let folder = folder();
+            let log = Options::new().segment_bytes(64 * MIB).open(folder.path());
+            let log = log.expect("a log is made");
+            log.append_durable(b"the first").expect("there is room");
+            common::settle();
+            let followers: Vec<_> = (0..followers)
+                .map(|_| log.follow(log.committed()).expect("the end is a place to follow from"))
+                .map(|mut follower| thread::spawn(move || while follower.next().is_ok() {}))
+                .collect();
+            let payload = payload(128);
+            let time = timed_by(threads, calls, || log.append(&payload).expect("there is room"));
+            log.close().expect("the log closes");
+            followers.into_iter().for_each(|follower| follower.join().expect("no panic"));
+            time.as_nanos() as f64 / calls as f64
+        });
+        let medians: Vec<_> = rounds.iter().map(|round| median(round.clone())).collect();
+        println!(
+            "{threads} threads append 128 B: {:.0} ns, beside a follower {:.0} ns, {:.2} x",
+            medians[0],
+            medians[1],
+            median_ratio(&rounds[1], &rounds[0])
+        );
+    }
+}
+
+/// What a follower computes while records come often, and once none comes any more. Linux only.
+fn idle() {
+    let folder = folder();
+    let log = Options::new().segment_bytes(16 * MIB).open(folder.path()).expect("a log is made");
+    let mut follower = log.follow(log.committed()).expect("the end is a place to follow from");
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = thread::spawn(move || {
+        tell.send(std::fs::read_link("/proc/thread-self")).expect("it is waited for");
+        while follower.next().is_ok() {}
+    });
+    let computed = |thread: &Path| {
+        let path = Path::new("/proc").join(thread).join("schedstat");
+        let figures = std::fs::read_to_string(path).ok()?;
+        figures.split(' ').next()?.parse::<u64>().ok()
+    };
+    if let Ok(path) = told.recv().expect("it tells") {
+        for (name, gap) in GAPS {
+            let (before, start) = (computed(&path), Instant::now());
+            for _ in 0..appends(gap) {
+                pause(gap);
+                log.append(&[1; 8]).expect("there is room");
+            }
+            let wait = full_or_quick(Duration::from_millis(200), GAP);
+            let (between, appended) = (computed(&path), start.elapsed());
+            thread::sleep(wait);
+            if let (Some(before), Some(between), Some(after)) = (before, between, computed(&path)) {
+                println!(
+                    "a follower computes, {name:<8} {:>8.1} % of the time; {:.3} % of {wait:?} after that",
+                    (between - before) as f64 / appended.as_nanos() as f64 * 100.0,
+                    (after - between) as f64 / wait.as_nanos() as f64 * 100.0,
+                );
+            }
+        }
+    }
+    log.close().expect("the log closes");
+    thread.join().expect("no panic");
 }
 
 /// A record of 256 B, by a follower that begins at the head, beside a snapshot's iterator.

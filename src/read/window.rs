@@ -4,6 +4,9 @@
 //! Invariant: it pins one segment and nothing else, and stands at a frame boundary. What it found
 //! stays where it is until the window is extended or dropped, for which nobody must borrow from it.
 //!
+//! What is new on a page that was made readable is readable as well: its bytes were written to that
+//! page after it was.
+//!
 //! Records are found first and borrowed then, so that who finds none may go on to another window.
 
 use std::fmt;
@@ -20,13 +23,16 @@ use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
 use crate::storage::Storage;
 
+/// No system has smaller pages.
+const PAGE_BYTES: u64 = 4 << 10;
+
 pub(crate) struct Window {
     /// A set of one segment.
     pinned: Pinned,
     segment: Arc<Segment>,
     /// Everything below was found or passed.
     at: u64,
-    /// Bytes below it were made readable.
+    /// Bytes below it were made readable: of a map those of whole pages, as far as they are shown.
     readable: u64,
     skipped_bytes: u64,
 }
@@ -71,6 +77,11 @@ impl Window {
     pub(crate) fn extend(&mut self, end: u64) {
         if self.pinned.extend(self.at, end) {
             self.readable = self.at;
+        } else if self.readable > self.pinned.from {
+            // To populate a page is a call, and one page takes many records.
+            let base = self.segment.base;
+            let pages = base + (self.readable - base).next_multiple_of(PAGE_BYTES);
+            self.readable = pages.min(end).min(self.segment.end).max(self.readable);
         }
     }
 

@@ -7,8 +7,7 @@ use crate::protocol::models::rolling::next;
 fn two_who_think_they_are_alone() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.alone(&[2; 8]).unwrap());
+        let thread = spawn(&log, |log| log.alone(&[2; 8]).unwrap());
         let (at, _) = log.alone(&[1; 8]).unwrap();
         let (other_at, _) = thread.join().unwrap();
         assert_ne!(at, other_at);
@@ -21,8 +20,7 @@ fn two_who_think_they_are_alone() {
 fn who_is_alone_serves_those_who_come_through_the_ring() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[2; 8]).unwrap());
+        let thread = spawn(&log, |log| log.append(&[2; 8]).unwrap());
         log.alone(&[1; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 2);
@@ -34,9 +32,8 @@ fn who_is_alone_serves_those_who_come_through_the_ring() {
 fn who_is_alone_beside_a_buffered_record_and_one_that_waits() {
     bounded(1, || {
         let log = Log::new(1024, 128, DiskState::default());
-        let (second, third) = (Arc::clone(&log), Arc::clone(&log));
-        let second = thread::spawn(move || second.buffered(&[2; 8]).unwrap());
-        let third = thread::spawn(move || third.append(&[3; 8]).unwrap());
+        let second = spawn(&log, |log| log.buffered(&[2; 8]).unwrap());
+        let third = spawn(&log, |log| log.append(&[3; 8]).unwrap());
         log.alone(&[1; 8]).unwrap();
         second.join().unwrap();
         third.join().unwrap();
@@ -49,8 +46,7 @@ fn who_is_alone_beside_a_buffered_record_and_one_that_waits() {
 fn who_is_alone_beside_a_durable_record() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.durable(&[2; 8]).unwrap());
+        let thread = spawn(&log, |log| log.durable(&[2; 8]).unwrap());
         log.alone(&[1; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 2);
@@ -61,8 +57,7 @@ fn who_is_alone_beside_a_durable_record() {
 fn what_does_not_fit_is_claimed_by_nobody_alone() {
     model(|| {
         let log = Log::new(24, 128, next(24));
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.alone(&[2; 8]).unwrap());
+        let thread = spawn(&log, |log| log.alone(&[2; 8]).unwrap());
         log.alone(&[1; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 2);
@@ -92,8 +87,7 @@ fn a_follower_is_told_of_what_one_committed_who_found_no_place_alone() {
 fn a_failed_write_of_one_who_is_alone_reaches_the_others() {
     model(|| {
         let log = Log::new(1024, 128, DiskState { fail_write: true, ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[2; 8]));
+        let thread = spawn(&log, |log| log.append(&[2; 8]));
         let first = log.alone(&[1; 8]);
         assert!(first.is_err() && thread.join().unwrap().is_err());
         assert_eq!(log.protocol.state(), Some(State::Poisoned));
@@ -105,8 +99,7 @@ fn a_failed_write_of_one_who_is_alone_reaches_the_others() {
 fn nobody_is_alone_in_a_log_that_is_cut() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.alone(&[2; 8]).unwrap());
+        let thread = spawn(&log, |log| log.alone(&[2; 8]).unwrap());
         let lock = log.disk.truncation.lock();
         let cutting = log.protocol.begin_cut(&log.disk).unwrap();
         assert_eq!(log.protocol.committed(), cutting.tail(), "what was claimed is committed");

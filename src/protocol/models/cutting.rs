@@ -39,8 +39,7 @@ impl Log {
 fn beside_a_cut(other: impl Fn(&Arc<Log>) -> u64 + Send + Sync + Copy + 'static) {
     model(move || {
         let log = Log::new(1024, 128, DiskState::default());
-        let appender = Arc::clone(&log);
-        let thread = thread::spawn(move || other(&appender));
+        let thread = spawn(&log, move |log| other(log));
         let has_cut = log.cut().unwrap();
         let end = thread.join().unwrap();
         assert_eq!(log.protocol.tail(), if has_cut { FRESH } else { end });
@@ -107,8 +106,7 @@ fn beside_leaders(other: impl Fn(&Log) -> Option<Stopped> + Send + Sync + Copy +
     model(move || {
         let log = Log::new(1024, 128, DiskState::default());
         assert!(log.protocol.commit_lead.signal() && log.protocol.sync_lead.signal());
-        let waiting = Arc::clone(&log);
-        let thread = thread::spawn(move || other(&waiting));
+        let thread = spawn(&log, move |log| other(log));
         log.protocol.poison();
         assert_eq!(thread.join().unwrap(), Some(Stopped::Poisoned));
         let state = log.disk.state.lock();
@@ -130,8 +128,7 @@ fn what_is_written_beside_the_ring_is_not_written_before_the_leader_has_left() {
 fn a_cut_and_a_failure_leave_nobody_waiting() {
     model(|| {
         let log = Log::new(1024, 128, DiskState { fail_sync: true, ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.durable(&[1; 8]));
+        let thread = spawn(&log, |log| log.durable(&[1; 8]));
         let cut = log.cut();
         match (cut, thread.join().unwrap()) {
             (Ok(true), Err(Stopped::Cut(_))) | (Ok(false), Err(Stopped::Failed)) => {}
@@ -147,8 +144,7 @@ fn closing_waits_for_a_cut_or_comes_before_it() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
         log.buffered(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.cut());
+        let thread = spawn(&log, |log| log.cut());
         log.protocol.close();
         log.disk.await_cut();
         let tail = log.protocol.tail();

@@ -10,8 +10,7 @@ use crate::protocol::models::rolling::next;
 fn a_failed_write_reaches_every_waiter() {
     model(|| {
         let log = Log::new(1024, 128, DiskState { fail_write: true, ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || assert!(other.append(&[1; 8]).is_err()));
+        let thread = spawn(&log, |log| assert!(log.append(&[1; 8]).is_err()));
         assert!(log.append(&[2; 8]).is_err());
         thread.join().unwrap();
         assert_eq!(log.protocol.committed(), START);
@@ -23,8 +22,7 @@ fn a_failed_write_reaches_every_waiter() {
 fn a_failed_sync_reaches_every_waiter() {
     model(|| {
         let log = Log::new(1024, 128, DiskState { fail_sync: true, ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || assert!(other.durable(&[1; 8]).is_err()));
+        let thread = spawn(&log, |log| assert!(log.durable(&[1; 8]).is_err()));
         assert!(log.durable(&[2; 8]).is_err());
         thread.join().unwrap();
         assert_eq!(log.protocol.durable(), START);
@@ -35,8 +33,7 @@ fn a_failed_sync_reaches_every_waiter() {
 fn closing_refuses_claims_and_waits_for_those_that_were_granted() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.buffered(&[1; 8]).is_ok());
+        let thread = spawn(&log, |log| log.buffered(&[1; 8]).is_ok());
         let tail = log.protocol.close();
         log.protocol.sync_until(&log.disk, tail).unwrap();
         let appended = thread.join().unwrap();
@@ -102,8 +99,7 @@ fn a_failed_sync_reaches_a_thread_a_future_and_a_callback_at_once() {
         Told::callback(&told, &log, START + 24);
         let (other, tell) = (Arc::clone(&log), Arc::clone(&told));
         let future = thread::spawn(move || tell.future(&other, START + 24));
-        let other = Arc::clone(&log);
-        let waiter = thread::spawn(move || other.sync_until(START + 24));
+        let waiter = spawn(&log, |log| log.sync_until(START + 24));
         assert!(log.protocol.lead_sync(&log.disk, 0).is_err());
         future.join().unwrap();
         assert_eq!(waiter.join().unwrap(), Err(Stopped::Poisoned));
@@ -154,8 +150,7 @@ fn closing_between_two_segments_steps_over_the_rest() {
     model(|| {
         let log = Log::new(24 + 8, 64, next(24 + 8));
         log.append(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[2; 8]).map(drop));
+        let thread = spawn(&log, |log| log.append(&[2; 8]).map(drop));
         let tail = log.protocol.close();
         log.sync_until(tail).unwrap();
         let appended = thread.join().unwrap();

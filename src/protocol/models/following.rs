@@ -61,11 +61,10 @@ fn beside(
 ) {
     model(move || {
         let log = Log::new(room, 128, next(room));
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
-            let seen = follow(&other, followed, START);
+        let thread = spawn(&log, move |log| {
+            let seen = follow(log, followed, START);
             // Nothing is written after it.
-            other.disk.bytes.on_read();
+            log.disk.bytes.on_read();
             seen
         });
         work(&log);
@@ -76,6 +75,10 @@ fn beside(
 
 fn appends(log: &Log) {
     log.append(&[1; 8]).unwrap();
+}
+
+fn appends_alone(log: &Log) {
+    log.alone(&[1; 8]).unwrap();
 }
 
 fn durable(log: &Log) {
@@ -125,20 +128,48 @@ fn a_task_is_woken_for_what_is_written_beside_the_ring() {
     });
 }
 
+#[test]
+fn a_thread_is_woken_for_what_is_appended_alone() {
+    beside(1024, Followed::Committed, blocking, appends_alone);
+}
+
+#[test]
+fn a_task_is_woken_for_what_is_appended_alone() {
+    beside(1024, Followed::Committed, polling, appends_alone);
+}
+
+/// Who finds itself not alone, with the lead taken, commits what another has published, and is not
+/// heard of any more: it may get no room of its own.
+#[test]
+fn a_task_is_woken_by_one_who_is_not_alone() {
+    model(|| {
+        let log = Log::new(1024, 128, DiskState::default());
+        let mut place = Place::default();
+        let waker = Waker::from(std::sync::Arc::new(Unpark(current())));
+        assert_eq!(run_once(&log, &mut place, &waker), Ahead::Nothing);
+        let other = spawn(&log, |log| log.append(&[2; 8]).unwrap());
+        log.try_alone(&[1; 8]).transpose().unwrap();
+        other.join().unwrap();
+        // Returns only if it is woken.
+        park();
+        assert_eq!(run(&log, Followed::Committed, START, &mut place, &waker), Ahead::More);
+        nobody_is_left(&log);
+    });
+}
+
 /// Begun where the first segment is full: what comes is the next one's link, then the record.
 fn beside_a_roll(follow: Follow) {
     model(move || {
         let log = Log::new(24, 128, next(24));
         log.append(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
+        let thread = spawn(&log, move |log| {
             let mut seen = START + 24;
             // Structure moves the watermark as well.
             while seen < frames_start(8192) + LINK_FRAME_BYTES + 24 {
-                assert_eq!(follow(&other, Followed::Committed, seen), Ahead::More);
-                seen = other.protocol.committed();
+                assert_eq!(follow(log, Followed::Committed, seen), Ahead::More);
+                seen = log.protocol.committed();
             }
-            other.disk.bytes.on_read();
+            log.disk.bytes.on_read();
         });
         log.append(&[2; 8]).unwrap();
         thread.join().unwrap();
@@ -161,8 +192,7 @@ fn beside_a_leader_that_leaves(follow: impl Fn(&Log) + Copy + Send + Sync + 'sta
     bounded(3, move || {
         let log = Log::new(1024, 128, DiskState::default());
         let (_, end) = log.stage(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || follow(&other));
+        let thread = spawn(&log, move |log| follow(log));
         log.commit_until(end).unwrap();
         thread.join().unwrap();
         nobody_is_left(&log);
@@ -215,11 +245,8 @@ fn run_once(log: &Log, place: &mut Place, waker: &Waker) -> Ahead {
 fn two_threads_are_woken_one_by_the_other() {
     bounded(1, || {
         let log = Log::new(1024, 128, DiskState::default());
-        let follow = |log: &Arc<Log>| {
-            let log = Arc::clone(log);
-            thread::spawn(move || blocking(&log, Followed::Committed, START))
-        };
-        let threads = [follow(&log), follow(&log)];
+        let follow = || spawn(&log, |log| blocking(log, Followed::Committed, START));
+        let threads = [follow(), follow()];
         log.append(&[1; 8]).unwrap();
         for thread in threads {
             assert_eq!(thread.join().unwrap(), Ahead::More);
@@ -232,8 +259,7 @@ fn two_threads_are_woken_one_by_the_other() {
 fn beside_poison(follow: Follow, followed: Followed, state: fn() -> DiskState) {
     model(move || {
         let log = Log::new(1024, 128, state());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || follow(&other, followed, START));
+        let thread = spawn(&log, move |log| follow(log, followed, START));
         assert!(log.durable(&[1; 8]).is_err());
         let seen = thread.join().unwrap();
         let committed = followed == Followed::Committed && log.protocol.committed() > START;
@@ -280,12 +306,11 @@ fn beside_closing_behind(follow: Follow, followed: Followed, a_record: bool) {
     model(move || {
         let log = Log::new(1024, 128, DiskState::default());
         let end = if a_record { log.stage(&[1; 8]).unwrap().1 } else { START };
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
+        let thread = spawn(&log, move |log| {
             if a_record {
-                assert_eq!(follow(&other, followed, START), Ahead::More);
+                assert_eq!(follow(log, followed, START), Ahead::More);
             }
-            follow(&other, followed, end)
+            follow(log, followed, end)
         });
         let tail = log.protocol.close();
         log.sync_until(tail).unwrap();
@@ -319,8 +344,7 @@ fn beside_a_cut(follow: Follow, followed: Followed) {
     model(move || {
         let log = Log::new(1024, 128, DiskState::default());
         let (_, end) = log.stage(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || follow(&other, followed, end));
+        let thread = spawn(&log, move |log| follow(log, followed, end));
         assert!(log.cut().unwrap());
         assert_eq!(thread.join().unwrap(), Ahead::More);
         nobody_is_left(&log);
@@ -353,8 +377,7 @@ fn who_publishes_a_buffered_record_does_not_lead_for_a_follower() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
         let place = log.protocol.commit_followers.enlist(START + 1);
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.buffered(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.buffered(&[1; 8]).unwrap());
         let (_, end) = log.buffered(&[2; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.protocol.committed(), START, "nobody commits");

@@ -13,10 +13,9 @@ fn a_sync_leader_that_is_let_go_wakes_who_is_not_covered() {
         log.protocol.committed.advance(START + 24);
         // As a listener does, which makes the leader go round once more.
         log.protocol.sync_lead.touch();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
-            other.protocol.committed.advance(START + 48);
-            other.sync_until(START + 48).unwrap();
+        let thread = spawn(&log, |log| {
+            log.protocol.committed.advance(START + 48);
+            log.sync_until(START + 48).unwrap();
         });
         log.protocol.lead_sync(&log.disk, 0).unwrap();
         thread.join().unwrap();
@@ -28,8 +27,7 @@ fn a_commit_leader_that_is_let_go_wakes_who_is_not_covered() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
         assert!(log.protocol.commit_lead.signal());
-        let leader = Arc::clone(&log);
-        let thread = thread::spawn(move || leader.protocol.lead_commit(&leader.disk).unwrap());
+        let thread = spawn(&log, |log| log.protocol.lead_commit(&log.disk).unwrap());
         log.buffered(&[1; 8]).unwrap();
         log.append(&[2; 8]).unwrap();
         thread.join().unwrap();
@@ -43,8 +41,7 @@ fn who_leaves_the_list_wakes_the_next_who_is_covered() {
         let log = Log::syncing(START + 48);
         log.protocol.committed.advance(START + 48);
         let place = log.protocol.sync_waiters.enlist(START + 24);
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.sync_until(START + 48).unwrap());
+        let thread = spawn(&log, |log| log.sync_until(START + 48).unwrap());
         log.protocol.lead_sync(&log.disk, 0).unwrap();
         log.protocol.sync_waiters.leave(&place);
         thread.join().unwrap();
@@ -76,8 +73,7 @@ fn a_thread_that_enlists_beside_a_leader_is_seen_or_sees() {
     bounded(3, || {
         let log = Log::syncing(START + 24);
         log.protocol.committed.advance(START + 24);
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.sync_until(START + 24).unwrap());
+        let thread = spawn(&log, |log| log.sync_until(START + 24).unwrap());
         log.protocol.lead_sync(&log.disk, 0).unwrap();
         thread.join().unwrap();
     });

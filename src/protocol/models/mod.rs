@@ -215,6 +215,11 @@ impl Log {
 
     /// Appends a record beside the ring if nobody is in the way, and through it otherwise.
     fn alone(&self, payload: &[u8]) -> Result<(u64, u64), Stopped> {
+        self.try_alone(payload).unwrap_or_else(|| self.append(payload))
+    }
+
+    /// Appends a record beside the ring if nobody is in the way.
+    fn try_alone(&self, payload: &[u8]) -> Option<Result<(u64, u64), Stopped>> {
         let part = Part::new(payload, u32::try_from(payload.len()).unwrap());
         let need = crate::format::frame_bytes(part.len);
         let written = self.protocol.append_alone(&self.disk, need, |base, at| {
@@ -231,14 +236,13 @@ impl Log {
             state.written.push((at, frame));
             Ok(())
         });
-        match written {
-            Some(Ok(at)) => {
+        Some(match written? {
+            Ok(at) => {
                 assert!(self.disk.state.lock().written_to >= at + need, "committed means written");
                 Ok((at, at + need))
             }
-            Some(Err(Failed)) => Err(self.disk.hear(Stopped::Failed)),
-            None => self.append(payload),
-        }
+            Err(Failed) => Err(self.disk.hear(Stopped::Failed)),
+        })
     }
 
     fn commit_until(&self, target: u64) -> Outcome {
@@ -346,6 +350,15 @@ impl Told {
     fn all(&self) -> Vec<Outcome> {
         self.outcomes.lock().clone()
     }
+}
+
+/// Runs `work` on another thread.
+fn spawn<T: 'static>(
+    log: &Arc<Log>,
+    work: impl FnOnce(&Arc<Log>) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let log = Arc::clone(log);
+    thread::spawn(move || work(&log))
 }
 
 struct Unpark(Thread);

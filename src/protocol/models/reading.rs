@@ -11,8 +11,7 @@ use crate::protocol::models::rolling::next;
 fn a_batch_is_committed_whole() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let reader = Arc::clone(&log);
-        let thread = thread::spawn(move || reader.protocol.committed());
+        let thread = spawn(&log, |log| log.protocol.committed());
         let (at, end) = log.batch(&[&[1; 8], &[2; 8]]).unwrap();
         let committed = thread.join().unwrap();
         assert!(committed <= at || committed >= end, "committed never lies inside a batch");
@@ -23,13 +22,12 @@ fn a_batch_is_committed_whole() {
 fn a_reader_never_sees_past_what_is_written() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let reader = Arc::clone(&log);
-        let thread = thread::spawn(move || {
-            let committed = reader.protocol.committed();
+        let thread = spawn(&log, |log| {
+            let committed = log.protocol.committed();
             if committed > START {
-                reader.disk.bytes.on_read();
+                log.disk.bytes.on_read();
             }
-            assert!(reader.disk.state.lock().written_to >= committed);
+            assert!(log.disk.state.lock().written_to >= committed);
         });
         log.append(&[1; 8]).unwrap();
         thread.join().unwrap();
@@ -40,11 +38,10 @@ fn a_reader_never_sees_past_what_is_written() {
 fn a_snapshot_finds_every_segment_that_holds_what_is_committed() {
     model(|| {
         let log = Log::new(24, 64, next(24));
-        let reader = Arc::clone(&log);
-        let thread = thread::spawn(move || {
+        let thread = spawn(&log, move |log| {
             // In this order: a segment is in the set before anything in it is committed.
-            let end = reader.protocol.committed();
-            let state = reader.disk.state.lock();
+            let end = log.protocol.committed();
+            let state = log.disk.state.lock();
             assert!(end <= START + 24 || state.set == [8192], "the set lacks a segment");
         });
         log.append(&[1; 8]).unwrap();

@@ -18,8 +18,7 @@ fn a_roll_pads_links_and_loses_nothing() {
         let next =
             Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 40 };
         let log = Log::new(40, 64, DiskState { spares: vec![next], ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.append(&[1; 8]).unwrap());
         log.append(&[2; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 2);
@@ -33,8 +32,7 @@ fn a_sync_across_a_roll_covers_both_segments() {
         let next =
             Extent { base: 8192, end: 8192 + 8192, previous_base: 0, previous_end: START + 24 };
         let log = Log::new(24, 64, DiskState { spares: vec![next], ..DiskState::default() });
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.durable(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.durable(&[1; 8]).unwrap());
         log.durable(&[2; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.protocol.durable(), log.protocol.committed());
@@ -64,8 +62,7 @@ fn a_roll_beside_an_appender_that_rolls_claims_nothing_that_stays_unfilled() {
         let next = Extent { base: 8192, end: 32768, previous_base: 0, previous_end: START + 24 };
         let log = Log::new(24, 128, DiskState { spares: vec![next], ..DiskState::default() });
         log.buffered(&[1; 8]).unwrap();
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[2; 8]).map(drop));
+        let thread = spawn(&log, |log| log.append(&[2; 8]).map(drop));
         let rolled = log.protocol.roll(&log.disk);
         let appended = thread.join().unwrap();
         assert!(rolled.is_ok() || appended.is_ok());
@@ -78,8 +75,7 @@ fn a_roll_beside_an_appender_that_rolls_claims_nothing_that_stays_unfilled() {
 fn a_batch_and_a_buffered_record_roll_together() {
     bounded(1, || {
         let log = Log::new(40, 128, next(40));
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.batch(&[&[1; 8], &[2; 8]]).unwrap());
+        let thread = spawn(&log, |log| log.batch(&[&[1; 8], &[2; 8]]).unwrap());
         log.buffered(&[3; 8]).unwrap();
         let (at, end) = thread.join().unwrap();
         log.commit_until(log.protocol.tail()).unwrap();
@@ -92,8 +88,7 @@ fn a_batch_and_a_buffered_record_roll_together() {
 fn a_record_too_big_for_the_ring_rolls() {
     model(|| {
         let log = Log::new(24, 64, next(24));
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.direct(96).unwrap());
+        let thread = spawn(&log, |log| log.direct(96).unwrap());
         log.append(&[1; 8]).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 1);
@@ -105,8 +100,7 @@ fn a_record_too_big_for_the_ring_rolls() {
 fn a_rest_too_small_for_a_frame_is_stepped_over() {
     model(|| {
         let log = Log::new(8, 128, next(8));
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.append(&[1; 8]).unwrap());
         log.commit_until(log.protocol.tail()).unwrap();
         thread.join().unwrap();
         assert_eq!(log.records().len(), 1);

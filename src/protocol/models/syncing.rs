@@ -8,8 +8,7 @@ use super::*;
 fn syncs_are_handed_over_and_nobody_is_left_behind() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.durable(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.durable(&[1; 8]).unwrap());
         log.durable(&[2; 8]).unwrap();
         thread.join().unwrap();
     });
@@ -19,8 +18,7 @@ fn syncs_are_handed_over_and_nobody_is_left_behind() {
 fn a_sync_that_nobody_appended_for_covers_what_was_committed_before() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.append(&[1; 8]).unwrap());
         log.durable(&[2; 8]).unwrap();
         thread.join().unwrap();
         log.sync_until(log.protocol.tail()).unwrap();
@@ -32,11 +30,10 @@ fn a_sync_that_nobody_appended_for_covers_what_was_committed_before() {
 fn an_idle_mark_gives_way_to_an_append_or_comes_before_it() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || {
-            let marked = other.protocol.mark_idle(&other.disk, START).unwrap();
+        let thread = spawn(&log, move |log| {
+            let marked = log.protocol.mark_idle(&log.disk, START).unwrap();
             if let Some(end) = marked {
-                other.sync_until(end).unwrap();
+                log.sync_until(end).unwrap();
             }
             marked
         });
@@ -54,8 +51,7 @@ fn an_idle_mark_gives_way_to_an_append_or_comes_before_it() {
 fn a_durable_record_behind_one_that_is_published_later() {
     model(|| {
         let log = Log::new(1024, 128, DiskState::default());
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.buffered(&[1; 8]).unwrap());
+        let thread = spawn(&log, |log| log.buffered(&[1; 8]).unwrap());
         log.durable(&[2; 8]).unwrap();
         thread.join().unwrap();
     });
@@ -65,9 +61,8 @@ fn a_durable_record_behind_one_that_is_published_later() {
 fn durable_records_of_three_one_of_whom_waits_for_nothing() {
     bounded(1, || {
         let log = Log::new(1024, 128, DiskState::default());
-        let (second, third) = (Arc::clone(&log), Arc::clone(&log));
-        let second = thread::spawn(move || second.durable(&[2; 8]).unwrap());
-        let third = thread::spawn(move || third.buffered(&[3; 8]).unwrap());
+        let second = spawn(&log, |log| log.durable(&[2; 8]).unwrap());
+        let third = spawn(&log, |log| log.buffered(&[3; 8]).unwrap());
         log.durable(&[1; 8]).unwrap();
         second.join().unwrap();
         third.join().unwrap();
