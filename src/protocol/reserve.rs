@@ -99,8 +99,8 @@ impl Protocol {
     }
 
     /// Claims `need` bytes of the ring at the tail, if nothing has to come before them and nothing is
-    /// in the way: most claims. `None` where [`reserve`](Self::reserve) has to look further, which would
-    /// claim the same otherwise, and takes 5 ns more to say what it is that it has claimed.
+    /// in the way: most claims. `None` where [`reserve`](Self::reserve) has to look further; elsewhere it
+    /// would claim the same, but takes longer to say what it is that it has claimed.
     #[inline]
     pub(super) fn claim_in_ring(&self, need: u64) -> Option<u64> {
         let seen = self.tail.view();
