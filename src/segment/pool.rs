@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::segment::recycle::Recycled;
 use crate::storage::Storage;
-use crate::sync::{self, Condvar, Mutex};
+use crate::sync::{self, Condvar, JoinHandle, Mutex};
 
 #[derive(Debug, Default)]
 struct Files {
@@ -26,8 +26,10 @@ struct Files {
     going: u64,
     /// How many threads remove something.
     removers: usize,
-    /// Whether one of them is the pool's own.
+    /// Whether the pool's own thread is there, and looks for more before it ends.
     has_thread: bool,
+    /// That thread, and those before it which have not ended yet.
+    threads: Vec<JoinHandle<()>>,
     /// How many could not be removed.
     stuck: usize,
 }
@@ -93,10 +95,15 @@ impl Pool {
         drop(files);
         let pool = Arc::clone(self);
         let spawned = sync::spawn("stratalog-remove", move || while pool.remove_unneeded(true) {});
-        if spawned.is_err() {
-            self.files.lock().has_thread = false;
-            while self.remove_unneeded(false) {}
+        let mut files = self.files.lock();
+        if let Ok(thread) = spawned {
+            files.threads.retain(|thread| !thread.is_finished());
+            files.threads.push(thread);
+            return;
         }
+        files.has_thread = false;
+        drop(files);
+        while self.remove_unneeded(false) {}
     }
 
     /// Removes one of the files that are in the pool, or waits for one that is being removed or about to
@@ -116,9 +123,14 @@ impl Pool {
         true
     }
 
-    /// Removes all, and returns when nobody is at it any more.
+    /// Removes all, and returns when nobody is at it any more, and no thread is left.
     pub(crate) fn empty(&self) {
         while self.remove_one() {}
+        let threads = std::mem::take(&mut self.files.lock().threads);
+        // A panic of theirs was caught where it was.
+        for thread in threads {
+            drop(thread.join());
+        }
     }
 
     /// Removes the next file that nobody needs. If there is none the pool's `own` thread ends.

@@ -7,6 +7,7 @@ use crate::format::{LogId, segment_name};
 use crate::segment::recycle::{SetAside, set_aside};
 use crate::segment::segment::Segment;
 use crate::storage::{Fault, FaultStorage};
+use crate::sync::schedule;
 
 const BYTES: u64 = 16 << 10;
 
@@ -60,6 +61,21 @@ fn a_file_is_unremoved_while_it_is_being_removed_and_for_good_if_it_can_not_be()
     disk.heal();
     assert_eq!(*seen.lock(), [(4, 4), (3, 3), (3, 2), (2, 1)]);
     assert_eq!((pool.unremoved(), pool.bytes()), (1, 0));
+}
+
+#[test]
+fn no_thread_is_left_once_the_pool_is_empty() {
+    for seed in 0..40 {
+        // A schedule panics where a member outlives the first.
+        schedule::run(seed, || {
+            let (_disk, pool) = pool(3);
+            for number in 0..3 {
+                pool.remove_later(segment_name(number * BYTES), BYTES);
+            }
+            pool.empty();
+            assert_eq!((pool.unremoved(), pool.bytes()), (0, 0));
+        });
+    }
 }
 
 #[test]
