@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The unsafe file, memory storage, a whole log over it and some of the pure floor, interpreted: undefined
+# The unsafe files, memory storage, a whole log over it and some of the pure floor, interpreted: undefined
 # behaviour, races, and pointers made of integers. Needs nightly with the components miri and rust-src.
 #
 # 1. All of it with strict provenance.
@@ -39,7 +39,7 @@ if [ $# -gt 0 ]; then
   run "" "$@"
   exit
 fi
-floor=(format::checksum format::name format::frame format::layout format::header::tests::a_header
+floor=(format::checksum format::crc format::name format::frame format::layout format::header::tests::a_header
   format::scan::tests::a_)
 many=(every_ of_all_kinds each_address at_another_address paddings_body scan_finds only_the_name)
 run "" log::interpreted storage::region storage::memory protocol::tests

@@ -6,6 +6,7 @@
 //! on over header bytes 4 to 16. The payload comes first, so that the pass over the caller's bytes is
 //! done before an address is known.
 
+use super::crc::crc32c;
 use super::layout::LogId;
 
 /// The CRC-32C of a log's id, computed once, from which that of each address follows.
@@ -15,7 +16,7 @@ pub struct Salt(u32);
 impl Salt {
     /// Computes the salt of a log.
     pub fn new(id: &LogId) -> Self {
-        Self(crc32c::crc32c(&id.bytes()))
+        Self(crc32c(0, &id.bytes()))
     }
 
     /// The CRC-32C of the log id alone.
@@ -27,36 +28,34 @@ impl Salt {
     /// Returns the CRC-32C of the log id followed by the 8 little-endian bytes of `address`.
     #[inline]
     pub fn at(self, address: u64) -> u32 {
-        crc32c::crc32c_append(self.0, &address.to_le_bytes())
+        crc32c(self.0, &address.to_le_bytes())
     }
 }
-
-/// Eight-byte aligned, so that the CRC goes by words and not by bytes.
-#[repr(align(8))]
-struct Aligned([u8; 20]);
 
 /// The checksum of the frame at `address` whose encoded header is `encoded`: the CRC-32C of log id
 /// and address, XOR that of the payload, carried on over header bytes 4 to 16.
 ///
 /// To XOR a value into the state of a CRC is to XOR it into the four bytes that follow. So the
-/// payload's CRC goes into those of the length, and address and header are one piece of 20 bytes.
+/// payload's CRC goes into those of the length, and address and header are one piece of 20 bytes. It is
+/// stored by the words that it is loaded by: a load that spans two stores waits for both.
 #[inline]
 pub(crate) fn checksum_at(encoded: &[u8; 16], payload_crc: u32, salt: Salt, address: u64) -> u32 {
-    let [_, _, _, _, l0, l1, l2, l3, second @ ..] = *encoded;
-    let len = u32::from_le_bytes([l0, l1, l2, l3]) ^ payload_crc;
-    let mut piece = Aligned([0; 20]);
-    let (head, tail) = piece.0.split_at_mut(8);
-    head.copy_from_slice(&address.to_le_bytes());
-    let (middle, end) = tail.split_at_mut(4);
-    middle.copy_from_slice(&len.to_le_bytes());
-    end.copy_from_slice(&second);
-    crc32c::crc32c_append(salt.0, &piece.0)
+    let [_, _, _, _, covered @ ..] = *encoded;
+    let [l0, l1, l2, l3, k0, k1, k2, k3, last @ ..] = covered;
+    let word = u64::from_le_bytes([l0, l1, l2, l3, k0, k1, k2, k3]) ^ u64::from(payload_crc);
+    let mut piece = [0; 20];
+    let (words, end) = piece.split_at_mut(16);
+    let (first, second) = words.split_at_mut(8);
+    first.copy_from_slice(&address.to_le_bytes());
+    second.copy_from_slice(&word.to_le_bytes());
+    end.copy_from_slice(&last);
+    crc32c(salt.0, &piece)
 }
 
 /// Returns the CRC-32C of a payload, the first part of its frame's checksum.
 #[inline]
 pub fn payload_crc(payload: &[u8]) -> u32 {
-    crc32c::crc32c(payload)
+    crc32c(0, payload)
 }
 
 /// CRC-32C one bit at a time, as a textbook has it: what the tests compare with.

@@ -5,6 +5,7 @@
 //! frame, and that word can be the one that publishes a frame in memory.
 
 use super::checksum::{Salt, checksum_at};
+use super::crc::crc32c;
 use super::defect::Defect;
 use super::layout::{FRAME_HEADER_BYTES, LINK_PAYLOAD_BYTES, LogId};
 
@@ -152,7 +153,7 @@ impl FrameHeader {
 #[inline]
 pub(super) fn checksum_of(encoded: &[u8; 16], payload_crc: u32, salt_at: u32) -> u32 {
     let [_, _, _, _, covered @ ..] = encoded;
-    crc32c::crc32c_append(payload_crc ^ salt_at, covered)
+    crc32c(payload_crc ^ salt_at, covered)
 }
 
 /// The size of a frame with a payload of `len` bytes: its header, and the payload filled up to 8.

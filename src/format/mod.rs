@@ -56,6 +56,7 @@ pub(crate) mod defect;
 pub(crate) mod layout;
 
 pub(crate) mod checksum;
+mod crc;
 mod polynomial;
 
 mod block;

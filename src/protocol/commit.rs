@@ -122,10 +122,10 @@ impl Protocol {
             if header.continues {
                 continue;
             }
-            (run.data_end, run.to) = (data_end, at);
-            if run.to - from >= RUN_BYTES {
+            if run.to > from && at - from > RUN_BYTES {
                 break;
             }
+            (run.data_end, run.to) = (data_end, at);
         }
         run
     }

@@ -92,12 +92,33 @@ impl Protocol {
     #[inline]
     pub(super) fn claim_at_watermark(&self, need: u64) -> Option<(u64, u64)> {
         let seen = self.tail.view();
+        if seen.address() != self.committed() {
+            return None;
+        }
+        self.claim_frames(seen, need)
+    }
+
+    /// Claims `need` bytes of the ring at the tail, if nothing has to come before them and nothing is
+    /// in the way: most claims. `None` where [`reserve`](Self::reserve) has to look further; elsewhere it
+    /// would claim the same, but takes longer to say what it is that it has claimed.
+    #[inline]
+    pub(super) fn claim_in_ring(&self, need: u64) -> Option<u64> {
+        let seen = self.tail.view();
+        if seen.address() + need > self.free.get() + self.ring.bytes() {
+            return None;
+        }
+        self.claim_frames(seen, need).map(|(_, at)| at)
+    }
+
+    /// Claims `need` bytes at the tail that was seen, if they fit there as frames. Returns the segment's
+    /// base and the address.
+    #[inline]
+    fn claim_frames(&self, seen: View, need: u64) -> Option<(u64, u64)> {
         let at = seen.address();
         let (_, extent) = self.layout.find(at)?;
         let end = at + need;
         let fits = extent.start() < at && end <= extent.end && end <= self.attached_end.get();
-        let here = at == self.committed() && !seen.refuses();
-        (fits && here && self.tail.claim(seen, end)).then_some((extent.base, at))
+        (fits && !seen.refuses() && self.tail.claim(seen, end)).then_some((extent.base, at))
     }
 
     #[inline]

@@ -98,6 +98,20 @@ impl Protocol {
         need: u64,
         staged: bool,
     ) -> Result<u64, Refused<M::NoRoom>> {
+        if staged && let Some(at) = self.claim_in_ring(need) {
+            return Ok(at);
+        }
+        self.place_after_all(medium, need, staged)
+    }
+
+    /// The same, whatever is in the way.
+    #[cold]
+    fn place_after_all<M: Medium>(
+        &self,
+        medium: &M,
+        need: u64,
+        staged: bool,
+    ) -> Result<u64, Refused<M::NoRoom>> {
         loop {
             let claim = if staged { self.reserve(need) } else { self.reserve_direct(need) };
             match claim {

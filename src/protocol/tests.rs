@@ -143,6 +143,58 @@ fn neither_link_nor_padding_is_claimed_where_nothing_is_attached() {
 }
 
 #[test]
+fn what_is_claimed_in_the_ring_at_once_is_what_would_be_claimed_and_nothing_else() {
+    // Where the log ends, what is attached, what is asked for.
+    let end = START + 1024;
+    for (at, attached_end, need, claimed) in [
+        (START, end, 24, true),
+        (START, end, 1024, true),
+        (START, START + 24, 24, true),
+        (START, START + 16, 24, false),
+        (START, end, 1032, false),
+        (end - 24, end + 4096, 24, true),
+        (end - 16, end + 4096, 24, false),
+        (end, end + 4096, 24, false),
+        (frames_start(0), end, 24, false),
+        (frames_start(0) - 8, end, 24, false),
+    ] {
+        let protocol = protocol_at(at, end);
+        protocol.raise_attached_end(attached_end);
+        let now = protocol.claim_in_ring(need);
+        assert_eq!(now, claimed.then_some(at), "{at} {attached_end} {need}");
+        assert_eq!(protocol.tail(), at + if claimed { need } else { 0 });
+        if !claimed {
+            assert_ne!(protocol.reserve(need), Ok(Claim::Frames { at }), "{at} {need}");
+        }
+    }
+    let (protocol, list) = (protocol(), List::default());
+    for bytes in [1024, 1024, 2024] {
+        stage(&protocol, &list, bytes);
+    }
+    let tail = protocol.tail();
+    assert_eq!(protocol.claim_in_ring(32), None, "the ring is full");
+    assert_eq!(protocol.claim_in_ring(24), Some(tail));
+    protocol.close();
+    assert_eq!(protocol.claim_in_ring(24), None);
+}
+
+#[test]
+fn a_run_is_of_one_batch_or_not_longer_than_it_may_be() {
+    let protocol = Protocol::new(START, 16384, LogId::new([7; 16]));
+    let end = 1 << 20;
+    protocol.attach(Extent { base: 0, end, previous_base: u64::MAX, previous_end: u64::MAX });
+    protocol.raise_attached_end(end);
+    let list = List::default();
+    // A run may have 5 KiB under test.
+    for bytes in [2560, 2560, 16, 5104, 6000, 24] {
+        stage(&protocol, &list, bytes);
+    }
+    protocol.commit_until(&list, protocol.tail()).unwrap();
+    let written: Vec<_> = list.runs.lock().iter().map(|(_, run)| run.len()).collect();
+    assert_eq!(written, [5120, 5120, 6000, 24]);
+}
+
+#[test]
 fn a_segment_without_a_record_is_not_rolled() {
     let (protocol, list) = (protocol(), List::default());
     assert_eq!(protocol.reserve_rest(0), Ok(None));
