@@ -13,6 +13,9 @@ use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFi
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
 
+/// What an unfinished making of a segment leaves.
+const LEFT: &str = "00000000000000000000.seg.tmp";
+
 #[derive(Clone, Debug, Default)]
 struct Probe {
     disk: MemoryStorage,
@@ -54,7 +57,7 @@ impl Storage for Probe {
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.disk.open(name, access)?;
-        if name.ends_with(".tmp") {
+        if name == LEFT {
             return Ok(Arc::new(Removed { file, seen: Arc::clone(&self.seen) }));
         }
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
@@ -246,7 +249,6 @@ fn a_segment_is_filled_before_another_is_made() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_opening_removed_is_given_back_soon_and_opening_does_not_wait_for_it() {
-    const LEFT: &str = "00000000000000000000.seg.tmp";
     let probe = Probe::default();
     open(&probe, 16 << 10).close().unwrap();
     probe.disk.create(LEFT, 4096).unwrap();

@@ -151,5 +151,5 @@ fn a_little_to_read_is_worth_no_thread() {
     assert_eq!(threads_for(&[ask(&small), ask(&small)]), 1);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(threads_for(&[ask(&large), ask(&large)]), cores.min(2));
-    assert_eq!(threads_for(&vec![ask(&large); 50]), cores.min(4));
+    assert_eq!(threads_for(&[ask(&large); 50]), cores.min(4));
 }
