@@ -147,9 +147,6 @@ impl StorageFile for MeteredFile {
     fn drop_cached(&self, offset: u64, bytes: u64) {
         self.file.drop_cached(offset, bytes);
     }
-    fn content_end(&self, to: u64) -> u64 {
-        self.file.content_end(to)
-    }
     fn is_shared(&self) -> io::Result<bool> {
         self.file.is_shared()
     }

@@ -219,10 +219,6 @@ impl StorageFile for OpenFile {
         os::drop_cached(&self.file, offset, bytes);
     }
 
-    fn content_end(&self, to: u64) -> u64 {
-        os::content_end(&self.file, to)
-    }
-
     fn is_shared(&self) -> io::Result<bool> {
         os::is_shared(&self.file)
     }

@@ -208,13 +208,6 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
         let _ = (offset, bytes);
     }
 
-    /// Where the content below `to` ends, as far as that is known without reading: from there to `to`
-    /// is nothing but zeros, which opening does not read then. A file system knows it of blocks that
-    /// were never written. The default is `to`, which is always right.
-    fn content_end(&self, to: u64) -> u64 {
-        to
-    }
-
     /// Whether other names lead to the same file, as hard links do: such a one is never written over.
     /// The default says no, which is right where there is no such thing.
     fn is_shared(&self) -> io::Result<bool> {

@@ -265,27 +265,6 @@ fn short_and_interrupted_calls_are_continued_to_the_end() {
     }
 }
 
-#[test]
-fn behind_its_content_a_file_is_zero() {
-    const BYTES: u64 = 1 << 20;
-    for Subject { storage, .. } in subjects() {
-        let file = storage.create("f", BYTES).unwrap();
-        let written =
-            [(0, 0), (4096, 5000), (300_000, 1), (100, 7), (700_000, 9000), (BYTES - 1, 1)];
-        for (offset, len) in written {
-            write_all_at(&*file, &pattern(len, 1), offset).unwrap();
-            for to in [0, 1, 4096, 9096, 65_536, 300_000, 300_001, 900_000, BYTES - 4096, BYTES] {
-                let end = file.content_end(to);
-                assert!(end <= to, "{end} is behind {to}");
-                let mut rest = vec![1; usize::try_from(to - end).unwrap()];
-                read_exact_at(&*file, &mut rest, end).unwrap();
-                assert!(rest.iter().all(|byte| *byte == 0), "{end} to {to}");
-            }
-        }
-        assert_eq!(file.content_end(BYTES), BYTES);
-    }
-}
-
 /// A file that answers every call in one way.
 #[derive(Debug)]
 struct Answers(Option<io::ErrorKind>, usize);

@@ -220,10 +220,6 @@ impl StorageFile for TapFile {
         self.inner.drop_cached(offset, bytes);
     }
 
-    fn content_end(&self, to: u64) -> u64 {
-        self.inner.content_end(to)
-    }
-
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
         let event = self.event(Call::Discard, offset, bytes);
         tell(&*self.watch, &event, |_| self.inner.discard(offset, bytes))

@@ -75,33 +75,6 @@ pub(in crate::storage) fn zero_fill_helps(file: &File) -> bool {
     file_system_magic(file).is_ok_and(|magic| !WRITTEN_ANEW.contains(&magic))
 }
 
-/// Where the last block below `to` ends that was ever written or is in memory: behind it lie zeros. It
-/// is `to` where that can't be asked, or not soon, as the file is in many pieces.
-pub(in crate::storage) fn content_end(file: &File, to: u64) -> u64 {
-    const PIECES_MAX: u32 = 64;
-    let mut end = 0;
-    for _ in 0..PIECES_MAX {
-        let data = seek(file, end, libc::SEEK_DATA);
-        match data.and_then(|data| Ok((data, seek(file, data, libc::SEEK_HOLE)?))) {
-            Ok((data, _)) if data >= to => return end,
-            Ok((_, hole)) if hole < to => end = hole,
-            // There is nothing from here on but a hole.
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return end.min(to),
-            Ok(_) | Err(_) => return to,
-        }
-    }
-    to
-}
-
-/// Moves the position of a descriptor, which nobody uses.
-fn seek(file: &File, offset: u64, to: libc::c_int) -> io::Result<u64> {
-    let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    // SAFETY: the descriptor is open as long as `file` is borrowed; the other arguments are numbers,
-    // and no memory is handed over.
-    let found = unsafe { libc::lseek(file.as_raw_fd(), offset, to) };
-    u64::try_from(found).map_err(|_| io::Error::last_os_error())
-}
-
 /// Reads a range of a map into memory, so that a failing disk is an error here and not a signal at
 /// the first load. Kernels before 5.14 do not know how: they read when the range is used.
 pub(in crate::storage) fn populate(map: &MmapRaw, offset: usize, bytes: usize) -> io::Result<()> {

@@ -11,7 +11,6 @@
 //! | `discard` | punches a hole | nothing | nothing | nothing |
 //! | `drop_cached` | `POSIX_FADV_DONTNEED` | nothing | nothing | nothing |
 //! | `is_shared` | link count | link count | yes | link count |
-//! | `content_end` | `SEEK_DATA` | nothing | nothing | nothing |
 //! | `populate` | `MADV_POPULATE_READ` | `MADV_WILLNEED` | nothing | `MADV_WILLNEED` |
 
 use std::fs::File;
@@ -29,8 +28,8 @@ mod platform;
 mod unix;
 
 pub(super) use platform::{
-    content_end, discard, drop_cached, populate, preallocate, read_at, sync_directory, sync_file,
-    write_at, zero_fill_helps,
+    discard, drop_cached, populate, preallocate, read_at, sync_directory, sync_file, write_at,
+    zero_fill_helps,
 };
 
 /// Whether the error says that the disk, or what this user may have of it, is full.

@@ -38,11 +38,6 @@ pub(in crate::storage) fn discard(_file: &File, _offset: u64, _bytes: u64) -> io
 /// Does nothing: `preallocate` has written every block, so that none is marked as never written.
 pub(in crate::storage) fn drop_cached(_file: &File, _offset: u64, _bytes: u64) {}
 
-/// `to`, as `preallocate` has written every block.
-pub(in crate::storage) fn content_end(_file: &File, to: u64) -> u64 {
-    to
-}
-
 /// False, as `preallocate` has filled the file with zeros already.
 pub(in crate::storage) fn zero_fill_helps(_file: &File) -> bool {
     false

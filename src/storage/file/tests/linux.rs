@@ -24,27 +24,6 @@ fn a_discarded_range_gives_its_blocks_back_and_leaves_the_size() {
     assert_eq!(&bytes, b"kept");
 }
 
-#[test]
-fn blocks_that_were_never_written_are_known_to_be_zeros() {
-    let (_directory, storage) = storage();
-    let file = storage.create("f", 1 << 20).unwrap();
-    file.write_at(&[1; 5000], 8192).unwrap();
-    // Opening reads the trailer's block first: what is read counts as content from then on.
-    let last = (1 << 20) - 4096;
-    file.read_at(&mut [0; 4096], last).unwrap();
-    for (to, most) in [(last, 64 << 10), (10_000, 10_000), (0, 0)] {
-        let end = file.content_end(to);
-        assert!(end >= to.min(8192 + 5000) && end <= most, "{end}, of {to}");
-    }
-    // Of a file in very many pieces it is not asked for long.
-    let pieces = storage.create("pieces", 4 << 20).unwrap();
-    for piece in 0..100 {
-        pieces.write_at(&[1; 4096], piece * (32 << 10)).unwrap();
-    }
-    assert_eq!(pieces.content_end(4 << 20), 4 << 20);
-    assert!(pieces.content_end(1 << 20) <= 1 << 20);
-}
-
 /// A small file system in memory, for as long as the value lives.
 struct SmallDisk(tempfile::TempDir);
 
