@@ -16,6 +16,9 @@ use crate::{Error, Log, Options};
 /// What an unfinished making of a segment leaves.
 const LEFT: &str = "00000000000000000000.seg.tmp";
 
+/// Tells which thread is held up, and when it may go on.
+type Held = (Sender<Option<String>>, Receiver<()>);
+
 #[derive(Clone, Debug, Default)]
 struct Probe {
     disk: MemoryStorage,
@@ -32,7 +35,7 @@ struct Seen {
     /// How often a descriptor was synced that made its file.
     syncs_of_writer: AtomicU64,
     /// When a removed file is given back, it says by which thread, and waits for an answer or a while.
-    hold_removed: Mutex<Option<(Sender<Option<String>>, Receiver<()>)>>,
+    hold_removed: Mutex<Option<Held>>,
     /// Offset and length of what was given back.
     discarded: Mutex<Vec<(u64, u64)>>,
 }

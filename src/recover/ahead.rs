@@ -83,7 +83,7 @@ fn answer(storage: &dyn Storage, task: &Task<'_>, buffer: &mut Vec<u8>) -> io::R
     let file = storage.open(&segment.name(), Access::Read)?;
     let end = segment.start().saturating_add(segment.area_bytes());
     let area = Area { base: segment.base, end };
-    let mut windows = Windows::new(&*file, buffer, area);
+    let mut windows = Windows { file: &*file, buffer, area };
     let mut answer = Answer { base: segment.base, question, frames: None, rest: None };
     let behind = match question {
         Question::Content { from } => Some(from),

@@ -194,7 +194,7 @@ impl<'a> Bytes<'a> {
         let file = self.open(segment)?;
         let end = segment.start().saturating_add(segment.area_bytes());
         let area = Area { base: segment.base, end };
-        work(&mut Windows::new(&*file, &mut self.step, area))
+        work(&mut Windows { file: &*file, buffer: &mut self.step, area })
             .map_err(|source| Error::io(Op::Read, path_of(self.storage, segment), source))
     }
 
@@ -225,11 +225,8 @@ impl<'a> Bytes<'a> {
     /// Copies all pages that are not zero.
     fn fill(&mut self, file: &dyn StorageFile) -> io::Result<()> {
         let mut at = 0;
-        let content_end = file.content_end(BLOCK_BYTES + self.len as u64);
-        let content = content_end.saturating_sub(BLOCK_BYTES);
-        let len = usize::try_from(content).unwrap_or(self.len).min(self.len);
-        while at < len {
-            let bytes = STEP_BYTES.min(len - at);
+        while at < self.len {
+            let bytes = STEP_BYTES.min(self.len - at);
             let step = self.step.get_mut(..bytes).unwrap_or_default();
             read_exact_at(file, step, BLOCK_BYTES + at as u64)?;
             for page in step.chunks(PAGE_BYTES) {

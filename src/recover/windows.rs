@@ -26,20 +26,12 @@ pub(super) struct Area {
 
 #[derive(Debug)]
 pub(super) struct Windows<'a> {
-    file: &'a dyn StorageFile,
-    buffer: &'a mut Vec<u8>,
-    area: Area,
-    /// From here on the area is zero, and is not read: to read blocks that were never written is to fill
-    /// fresh pages of the system's cache, after which they count as content.
-    content_end: u64,
+    pub(super) file: &'a dyn StorageFile,
+    pub(super) buffer: &'a mut Vec<u8>,
+    pub(super) area: Area,
 }
 
-impl<'a> Windows<'a> {
-    pub(super) fn new(file: &'a dyn StorageFile, buffer: &'a mut Vec<u8>, area: Area) -> Self {
-        let content_end = area.base.saturating_add(file.content_end(area.end - area.base));
-        Self { file, buffer, area, content_end: content_end.min(area.end) }
-    }
-
+impl Windows<'_> {
     /// Checks all frames from `from` on as [`scan`] does, and sums up those before the end that it
     /// returns.
     pub(super) fn scan(
@@ -91,8 +83,8 @@ impl<'a> Windows<'a> {
     /// The end of the last byte from `from` on that is not zero; `from` if all are.
     pub(super) fn content_end(&mut self, from: u64) -> io::Result<u64> {
         let (mut at, mut content) = (from, from);
-        while at < self.content_end {
-            let to = self.content_end.min(at + WINDOW_BYTES);
+        while at < self.area.end {
+            let to = self.area.end.min(at + WINDOW_BYTES);
             if let Some(last) = last_content(self.read(at, to)?) {
                 content = at + last as u64 + 1;
             }
@@ -107,11 +99,7 @@ impl<'a> Windows<'a> {
             self.buffer.resize(len, 0);
         }
         let window = self.buffer.get_mut(..len).unwrap_or_default();
-        let content = self.content_end.saturating_sub(from);
-        let content = usize::try_from(content).unwrap_or(len).min(len);
-        let (content, zeros) = window.split_at_mut(content);
-        read_exact_at(self.file, content, from - self.area.base)?;
-        zeros.fill(0);
+        read_exact_at(self.file, window, from - self.area.base)?;
         Ok(window)
     }
 }

@@ -124,7 +124,7 @@ fn each_question_gets_one_answer_whatever_the_number_of_threads() {
             let open = storage.open(&file.name(), Access::Read).unwrap();
             let area = Area { base, end: frames_end(base, BYTES) };
             let mut buffer = Vec::new();
-            let mut windows = Windows::new(&*open, &mut buffer, area);
+            let mut windows = Windows { file: &*open, buffer: &mut buffer, area };
             match asked {
                 Question::Content { from } => {
                     assert_eq!((frames, rest), (None, Some((from, from))));
