@@ -13,6 +13,12 @@ use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFi
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
 
+/// What an unfinished making of a segment leaves.
+const LEFT: &str = "00000000000000000000.seg.tmp";
+
+/// Tells which thread is held up, and when it may go on.
+type Held = (Sender<Option<String>>, Receiver<()>);
+
 #[derive(Clone, Debug, Default)]
 struct Probe {
     disk: MemoryStorage,
@@ -28,6 +34,8 @@ struct Seen {
     late: AtomicBool,
     /// How often a descriptor was synced that made its file.
     syncs_of_writer: AtomicU64,
+    /// When a removed file is given back, it says by which thread, and waits for an answer or a while.
+    hold_removed: Mutex<Option<Held>>,
     /// Offset and length of what was given back.
     discarded: Mutex<Vec<(u64, u64)>>,
 }
@@ -52,6 +60,9 @@ impl Storage for Probe {
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.disk.open(name, access)?;
+        if name == LEFT {
+            return Ok(Arc::new(Removed { file, seen: Arc::clone(&self.seen) }));
+        }
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -109,6 +120,38 @@ impl StorageFile for ProbeFile {
     fn discard(&self, offset: u64, bytes: u64) -> io::Result<()> {
         self.seen.discarded.lock().push((offset, bytes));
         Ok(())
+    }
+}
+
+/// A file of which it is seen when it is closed.
+#[derive(Debug)]
+struct Removed {
+    file: Arc<dyn StorageFile>,
+    seen: Arc<Seen>,
+}
+
+impl StorageFile for Removed {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let held = self.seen.hold_removed.lock().take();
+        if let Some((here, go_on)) = held {
+            here.send(std::thread::current().name().map(str::to_owned)).unwrap();
+            let _ = go_on.recv_timeout(Duration::from_secs(10));
+        }
     }
 }
 
@@ -204,4 +247,30 @@ fn a_segment_is_filled_before_another_is_made() {
         log.append(&[1; 2000]).unwrap();
     }
     assert_eq!(disk.segments.load().segments.len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_opening_removed_is_given_back_soon_and_opening_does_not_wait_for_it() {
+    let probe = Probe::default();
+    open(&probe, 16 << 10).close().unwrap();
+    probe.disk.create(LEFT, 4096).unwrap();
+    let before = probe.disk.image();
+    let (here, is_given_back) = channel();
+    let (go_on, wait) = channel();
+    *probe.seen.hold_removed.lock() = Some((here, wait));
+    let log = Options::new().segment_bytes(16 << 10).open_with(probe.clone()).unwrap();
+    // Whoever gives it back is held up from now on.
+    assert_eq!(is_given_back.recv().unwrap().as_deref(), Some("stratalog"));
+    assert_eq!(log.recovery().removed, [probe.path(LEFT)]);
+    // Its name is gone: killed here, nothing is left to remove. If power is lost before the directory is
+    // synced, the name may be there again, and the next opening removes it.
+    for (image, removed) in [(probe.disk.image(), 0), (before, 1)] {
+        let again = Options::new().open_with(MemoryStorage::from_image(image)).unwrap();
+        assert_eq!(again.recovery().removed.len(), removed);
+    }
+    log.append(b"meanwhile").unwrap();
+    go_on.send(()).unwrap();
+    log.close().unwrap();
+    assert!(!probe.disk.names().unwrap().iter().any(|name| name == LEFT));
 }

@@ -3,6 +3,8 @@
 //! Invariant: it never holds more than one segment's file has; behind the bytes that are not zero it
 //! holds zeros. What it remembers was so in the bytes that it read.
 //!
+//! What the walk is going to ask for can be looked up [ahead](Bytes::look_ahead), by several threads.
+//!
 //! Scanning, and looking whether there is anything but zeros, goes through [`Windows`], and is done
 //! once. Only who searches for frames at any place needs a whole segment at hand. Most of one that was
 //! in use is zeros still. They are read, but not kept: fresh memory that is only ever zero costs
@@ -16,6 +18,7 @@ use crate::error::{Error, Op, Result};
 use crate::format::{
     BLOCK_BYTES, Evidence, FRAME_HEADER_BYTES, Salt, ScanEnd, Stopped, Summary, evidence_in, scan,
 };
+use crate::recover::ahead::{Answer, Question, Task, look, threads_for};
 use crate::recover::facts::{SegmentFile, path_of};
 use crate::recover::windows::{Area, Windows, is_zero, last_content};
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
@@ -28,6 +31,10 @@ const PAGE_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Bytes<'a> {
     pub(super) storage: &'a dyn Storage,
+    /// Whether more than this thread may read.
+    pub(super) may_use_threads: bool,
+    /// What was looked up ahead and not asked for yet.
+    ahead: Vec<Answer>,
     /// At least as long as the longest segment read so far.
     buffer: Vec<u8>,
     /// The bytes read last, before it is known whether they are zeros.
@@ -62,8 +69,51 @@ struct Rest {
 impl<'a> Bytes<'a> {
     pub(super) fn new(storage: &'a dyn Storage) -> Self {
         let (buffer, step) = (Vec::new(), Vec::new());
-        let (sums, rests) = (Vec::new(), Vec::new());
-        Self { storage, buffer, step, len: 0, content: 0, held: None, sums, rests }
+        let (sums, rests, ahead) = (Vec::new(), Vec::new(), Vec::new());
+        let may_use_threads = false;
+        Self {
+            storage,
+            may_use_threads,
+            ahead,
+            buffer,
+            step,
+            len: 0,
+            content: 0,
+            held: None,
+            sums,
+            rests,
+        }
+    }
+
+    /// Finds out on several threads what is going to be asked, if there is enough to read.
+    pub(super) fn look_ahead(&mut self, tasks: &[Task<'_>]) {
+        let threads = if self.may_use_threads { threads_for(tasks) } else { 1 };
+        if threads < 2 {
+            return;
+        }
+        self.ahead = look(self.storage, tasks, threads);
+        for Answer { base, rest, .. } in &self.ahead {
+            if let Some((from, content)) = *rest {
+                self.rests.push(Rest { base: *base, from, content });
+            }
+        }
+    }
+
+    /// Scans frames through windows, unless that was done ahead.
+    fn scan_once(
+        &mut self,
+        segment: &SegmentFile,
+        from: u64,
+        until: Option<u64>,
+    ) -> Result<(ScanEnd, Summary)> {
+        let question = Question::Frames { from, until };
+        let is_known = |it: &Answer| it.base == segment.base && it.question == question;
+        let known = self.ahead.iter().position(is_known).map(|at| self.ahead.swap_remove(at));
+        if let Some(found) = known.and_then(|known| known.frames) {
+            return Ok(found);
+        }
+        let salt = Salt::new(&segment.id);
+        self.through_windows(segment, |it| it.scan(from, until, salt))
     }
 
     /// The frames area of a segment, as far as its file goes, read unless it is held already.
@@ -86,7 +136,7 @@ impl<'a> Bytes<'a> {
             let area = self.buffer.get(..self.len).unwrap_or_default();
             return Ok(scan(area, segment.start(), from, until, salt));
         }
-        let (found, sum) = self.through_windows(segment, |it| it.scan(from, until, salt))?;
+        let (found, sum) = self.scan_once(segment, from, until)?;
         if from == segment.start() {
             self.sums.retain(|known| known.base != segment.base);
             self.sums.push(Scanned { base: segment.base, end: found.end, sum });

@@ -19,6 +19,7 @@ use crate::format::{
     Stopped, frames_start, next_valid,
 };
 use crate::lsn::Lsn;
+use crate::recover::ahead::{Question, Task};
 use crate::recover::bytes::Bytes;
 use crate::recover::facts::{
     Chain, LinkFact, Missing, Piece, Sealed, SegmentFile, Stop, StopKind, path_of,
@@ -82,6 +83,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     pub(super) fn run(mut self) -> Result<Chain> {
+        self.look_ahead();
         let mut next = 0;
         while next < self.members.len() {
             match self.entry(next)? {
@@ -111,6 +113,31 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.look_for_missing();
         self.drop_below_head();
         Ok(self.chain)
+    }
+
+    /// Has what is going to be scanned, and searched for anything but zeros, read ahead.
+    fn look_ahead(&mut self) {
+        if self.clean {
+            return;
+        }
+        let task = |position| {
+            let file = self.member(position)?;
+            let from = self.first_frame(file);
+            let question = match self.ending(position, file) {
+                _ if file.is_blank(self.state.head) => Question::Content { from: file.start() },
+                Ending::Scan(until) => Question::Frames { from, until },
+                Ending::Known(..) => return None,
+            };
+            Some(Task { file, question })
+        };
+        let tasks: Vec<_> = (0..self.members.len()).filter_map(task).collect();
+        self.bytes.look_ahead(&tasks);
+    }
+
+    /// Where the frames of a file begin that are not below the head. A head that lies where no frame can
+    /// is no end that a link or a cut may name.
+    fn first_frame(&self, file: &SegmentFile) -> u64 {
+        file.start().max(self.state.head).min(file.frames_end())
     }
 
     /// The file of the member at a position.
@@ -277,8 +304,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         else {
             return Ok(false);
         };
-        // A head that lies where no frame can is no end that a link or a cut may name.
-        let from = file.start().max(self.state.head).min(file.frames_end());
+        let from = self.first_frame(file);
         let mut piece = Piece {
             file: index,
             end: from,

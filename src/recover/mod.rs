@@ -5,7 +5,8 @@
 //! no byte.
 //!
 //! [`survey`] reads names, headers and trailers; [`order`] and [`chain`] find out which segments
-//! follow one another and how far they are valid, [`proof`] what proves that there was more;
+//! follow one another and how far they are valid, [`proof`] what proves that there was more; what they
+//! have to read, several threads read [ahead];
 //! [`decide`] is the table of what that means; [`plan`] says where the log goes on, and [`repair`]
 //! brings it there. [`report`] is what the caller learns of it.
 //!
@@ -14,6 +15,7 @@
 //! have [gone] meanwhile.
 
 mod advance;
+mod ahead;
 mod bytes;
 mod chain;
 pub(crate) mod contents;
@@ -88,6 +90,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(storage: &Arc<dyn Storage>, options: &Options) -> Result<Recovered> {
     let storage = &**storage;
     let mut bytes = Bytes::new(storage);
+    bytes.may_use_threads = options.background;
     let findings = Findings::collect(&mut bytes, options.recovery)?;
     let (clean, cut) = match decide(&findings.facts(options), options.recovery) {
         Decision::Create => return create(storage, &findings.survey),

@@ -1,6 +1,7 @@
 //! Tests of opening: logs are assembled byte by byte, damaged, and opened.
 
 mod addresses;
+mod ahead;
 mod anything;
 mod bytes;
 mod damaged;
