@@ -64,25 +64,6 @@ fn what_does_not_fit_is_claimed_by_nobody_alone() {
     });
 }
 
-/// Who then gives up, as there is no room for it, has led all the same.
-#[test]
-fn a_follower_is_told_of_what_one_committed_who_found_no_place_alone() {
-    model(|| {
-        let log = Log::new(1024, 128, DiskState::default());
-        let mut place = Place::default();
-        let waker = Waker::from(std::sync::Arc::new(Unpark(current())));
-        let mut look = || log.protocol.poll_ahead(Followed::Committed, START, &mut place, &waker);
-        assert_eq!(look(), Ahead::Nothing);
-        let other = Arc::clone(&log);
-        let thread = thread::spawn(move || other.append(&[2; 8]).unwrap());
-        let written = log.protocol.append_alone(&log.disk, 2048, |_, _| panic!("it has no room"));
-        assert!(written.is_none());
-        thread.join().unwrap();
-        park();
-        assert_eq!(look(), Ahead::More);
-    });
-}
-
 #[test]
 fn a_failed_write_of_one_who_is_alone_reaches_the_others() {
     model(|| {
