@@ -173,7 +173,9 @@ fn throughput() {
             let payload = payload(128);
             let time = timed_by(threads, calls, || log.append(&payload).expect("there is room"));
             log.close().expect("the log closes");
-            followers.into_iter().for_each(|follower| follower.join().expect("no panic"));
+            for follower in followers {
+                follower.join().expect("no panic");
+            }
             time.as_nanos() as f64 / calls as f64
         });
         let medians: Vec<_> = rounds.iter().map(|round| median(round.clone())).collect();
