@@ -4,12 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::*;
-use crate::format::fixture::Area;
 use crate::format::{
     DURABLE_UNKNOWN, FrameHeader, LogId, Salt, frame_bytes, frames_end, frames_start, payload_crc,
 };
 use crate::storage::MemoryStorage;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, schedule, spawn};
+use crate::sync::Mutex;
 
 const BYTES: u64 = 256 << 10;
 const BASE: u64 = 3 * BYTES;
@@ -91,6 +90,9 @@ fn the_body_of_a_large_last_padding_is_given_back_and_nothing_else() {
 #[test]
 #[cfg(not(miri))]
 fn others_get_to_run_while_a_large_segment_is_summed_up() {
+    use crate::format::fixture::Area;
+    use crate::sync::{AtomicBool, AtomicU64, Ordering, schedule, spawn};
+
     schedule::run(1, || {
         // Nobody is made to give way.
         schedule::pace(1 << 40);
