@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 
 use crate::error::{Corruption, Error, NotALog, Result};
-use crate::format::{CONTROL_NAME, LogId};
+use crate::format::{BLOCK_BYTES, CONTROL_NAME, LogId, MAX_SEGMENT_BYTES};
 use crate::options::RecoveryPolicy;
 use crate::recover::bytes::Bytes;
-use crate::recover::facts::path_of;
+use crate::recover::facts::{SegmentFile, path_of};
 use crate::recover::findings::Findings;
 use crate::recover::report::Damage;
-use crate::recover::survey::Survey;
+use crate::recover::survey::{MAX_ADDRESS, Survey};
 use crate::storage::Storage;
 
 /// What is provable of a log.
@@ -68,7 +68,7 @@ impl Salvageable {
             return Err(Error::Corrupt { path, offset: 0, lsn: None, reason });
         };
         let state = &control.winner.state;
-        let used = findings.survey.files.iter().map(crate::recover::facts::SegmentFile::next_base);
+        let used = findings.survey.files.iter().filter_map(behind);
         let next_base = used.fold(state.next_base, u64::max);
         let (head, app_state) = (state.head, state.app_state.clone());
         Ok(Self { findings, head, next_base, app_state })
@@ -123,4 +123,11 @@ impl Salvageable {
         let files = indices.filter_map(|index| self.findings.survey.files.get(*index));
         files.map(|file| path_of(storage, file)).collect()
     }
+}
+
+/// Where a segment could lie behind this file, if a log can reach as far. Without a header the file's
+/// length may be any: it then counts as whole blocks, and no more of them than a segment has.
+fn behind(file: &SegmentFile) -> Option<u64> {
+    let bytes = file.bytes.min(MAX_SEGMENT_BYTES).next_multiple_of(BLOCK_BYTES);
+    file.base.checked_add(bytes).filter(|next| *next <= MAX_ADDRESS)
 }

@@ -20,7 +20,7 @@ use crate::storage::{Access, Storage, StorageFile, read_exact_at};
 
 /// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
 /// second comes here after 29 years.
-const MAX_ADDRESS: u64 = 1 << 63;
+pub(super) const MAX_ADDRESS: u64 = 1 << 63;
 
 /// The file and its newest valid slot.
 #[derive(Debug)]
@@ -111,7 +111,8 @@ impl Survey {
         let file = storage
             .open(&name, Access::Read)
             .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
-        let last = self.names.segments.last().copied().unwrap_or(newest.base);
+        let possible = self.names.segments.iter().rev().find(|base| **base <= MAX_ADDRESS);
+        let last = possible.copied().unwrap_or(newest.base);
         let state = ControlState {
             id: newest.id,
             head: frames_start(*first),

@@ -146,6 +146,31 @@ fn a_log_whose_control_file_is_lost_is_saved_from_its_segments() {
 }
 
 #[test]
+fn files_of_which_only_the_name_is_left_do_not_keep_what_is_saved_from_being_opened() {
+    let (image, all) = damaged_later(false);
+    let last = image.names().filter(|name| name.contains(".seg")).max().unwrap().to_owned();
+    let lost = |lsn: Lsn| segment_name(lsn.get() / TINY * TINY) == last;
+    let kept: Records = all.iter().filter(|it| !lost(it.0)).cloned().collect();
+    let highest = u64::MAX / 8 * 8;
+    for control in [true, false] {
+        for bytes in [0, 1, 9517, TINY as usize + 1] {
+            let mut damaged = image.clone();
+            damaged.get_mut(&last).unwrap().resize(bytes, 0);
+            damaged.get_mut(&last).unwrap().iter_mut().take(1).for_each(|byte| *byte ^= 1);
+            if !control {
+                damaged.remove("control");
+            }
+            assert_eq!(save(&damaged).1, kept, "{bytes}");
+            for base in [TINY * 100, highest - TINY, highest] {
+                let mut more = damaged.clone();
+                more.insert(segment_name(base), vec![7; bytes]);
+                assert_eq!(save(&more).1, kept, "{bytes}, {base}");
+            }
+        }
+    }
+}
+
+#[test]
 fn whatever_skipping_damage_still_reads_is_saved() {
     let mut random = Random::new(seed("salvage"));
     let rounds = super::super::common::number("STRATALOG_ROUNDS").unwrap_or(1);
