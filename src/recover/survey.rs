@@ -97,7 +97,8 @@ impl Survey {
     /// them. Does nothing if no header is left.
     pub(super) fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
         let mut newest = None;
-        for base in self.names.segments.iter().rev() {
+        let possible = || self.names.segments.iter().rev().filter(|base| **base <= MAX_ADDRESS);
+        for base in possible() {
             let header = read_header(storage, *base)?;
             if let Some(header) = header.filter(|header| header.base == *base) {
                 newest = Some(header);
@@ -111,8 +112,7 @@ impl Survey {
         let file = storage
             .open(&name, Access::Read)
             .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
-        let possible = self.names.segments.iter().rev().find(|base| **base <= MAX_ADDRESS);
-        let last = possible.copied().unwrap_or(newest.base);
+        let last = possible().next().copied().unwrap_or(newest.base);
         let state = ControlState {
             id: newest.id,
             head: frames_start(*first),

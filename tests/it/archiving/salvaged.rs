@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use stratalog::format::segment_name;
+use stratalog::format::{SegmentHeader, segment_name};
 use stratalog::storage::{Image, MemoryStorage};
 use stratalog::{
     Error, Log, Lsn, ReadOptions, RecoveryPolicy, SalvageReport, SegmentState, salvage,
@@ -166,6 +166,13 @@ fn files_of_which_only_the_name_is_left_do_not_keep_what_is_saved_from_being_ope
                 more.insert(segment_name(base), vec![7; bytes]);
                 assert_eq!(save(&more).1, kept, "{bytes}, {base}");
             }
+            // A header that is right, where no log can reach.
+            let mut header =
+                SegmentHeader::decode(&image.get(&segment_name(0)).unwrap()[..4096]).unwrap();
+            header.base = highest - TINY;
+            let mut more = damaged.clone();
+            more.insert(segment_name(header.base), header.encode());
+            assert_eq!(save(&more).1, kept, "{bytes}");
         }
     }
 }
