@@ -9,7 +9,7 @@
 //! Arguments: `--quick`, the fewest rounds; `--row TEXT`, only rows whose name has that in it; `--bounds
 //! FILE`, others than the recorded ones; `--record`, to measure all rows five times by themselves and
 //! five times beside processes that compute, write and sync, and to print the file of bounds that
-//! follows.
+//! follows, or of some rows with `--row`.
 
 mod common;
 
@@ -103,8 +103,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == load::ARGUMENT) {
         return load::run();
     }
-    let outcome = Arguments::parse(std::env::args().skip(1))
-        .and_then(|arguments| if arguments.record { Ok(record()) } else { check(&arguments) });
+    let outcome = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| {
+        if arguments.record { record(&arguments.row) } else { check(&arguments) }
+    });
     match outcome {
         Ok(code) => code,
         Err(message) => {
@@ -184,11 +185,12 @@ struct Recorded {
 }
 
 /// Measures runs of all rows. What is told goes to standard error: standard output is the file.
-fn record() -> ExitCode {
+fn record(rows: &str) -> Result<ExitCode, String> {
     let mut recorded: [Recorded; ROWS.len()] = std::array::from_fn(|_| Recorded::default());
     for run in 0..2 * RECORDED_RUNS {
         let load = (run >= RECORDED_RUNS).then(Load::start);
-        for (row, recorded) in ROWS.iter().zip(&mut recorded) {
+        let chosen = |(row, _): &(&Row, _)| row.name.contains(rows);
+        for (row, recorded) in ROWS.iter().zip(&mut recorded).filter(chosen) {
             let mut round = (row.prepare)();
             round();
             // Measured as the gate does, with a bound that follows from the first run.
@@ -199,8 +201,11 @@ fn record() -> ExitCode {
             medians.push(median);
         }
     }
+    if recorded.iter().all(|recorded| recorded.quiet.is_empty()) {
+        return Err("no row has such a name".to_owned());
+    }
     print_bounds(&recorded);
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 const HEAD: &str = "\
@@ -218,7 +223,7 @@ fn print_bounds(recorded: &[Recorded]) {
     for (table, is_gain) in [("at_most", false), ("at_least", true)] {
         println!("\n[{table}]");
         for (row, Recorded { quiet, loaded }) in ROWS.iter().zip(recorded) {
-            if row.is_gain != is_gain {
+            if row.is_gain != is_gain || quiet.is_empty() {
                 continue;
             }
             let bound = |medians: &[f64], slack| {

@@ -5,8 +5,8 @@
 //! record's checksum or neither. A figure is the time of all records, in interleaved rounds. Each raw
 //! file holds as many frames as a segment, so that two threads share them in the same way.
 //!
-//! In the page cache files lie as they were written, a log's in pages of 4 KiB, or as they were read
-//! after a restart, in larger folios, which are cheaper to map.
+//! In the page cache files lie as they were written, a log's in folios of 64 KiB, or as they were read
+//! after a restart, in larger ones, which are cheaper to map.
 //!
 //! The raw scan reads into a buffer. The raw scan of memory has its bytes there before the clock
 //! starts: no map of a file can be quicker. Without checks it touches headers only, as replay does.

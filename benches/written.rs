@@ -1,4 +1,4 @@
-//! Why segments are filled with zeros before they are used, in steps of 4 KiB, and that the log's own
+//! Why segments are filled with zeros before they are used, in steps of 64 KiB, and that the log's own
 //! segments are: new ones, recycled ones, and recycled ones that the page cache has forgotten.
 //!
 //! Invariant: every contestant writes the same 4112 bytes, a frame with 4 KiB in it, one behind the

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::thread::LocalKey;
 
 use crate::append::direct::{append_alone, append_direct};
 use crate::append::disk::Disk;
@@ -24,10 +25,31 @@ pub(crate) struct Appender {
 thread_local! {
     /// What `append_with` has its closure fill, kept from call to call.
     static FILLED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Room for the parts of a batch, kept likewise.
+    static PARTS: Cell<Vec<Part<'static>>> = const { Cell::new(Vec::new()) };
 }
 
-/// A buffer larger than this is not kept.
+/// What is larger is not kept.
 const KEPT_BYTES: usize = 64 << 10;
+
+/// What was kept; a thread that ends may have nothing any more.
+fn taken<T>(kept: &'static LocalKey<Cell<Vec<T>>>) -> Vec<T> {
+    kept.try_with(Cell::take).unwrap_or_default()
+}
+
+/// Keeps `items` for the next that [takes](taken) them.
+fn keep<T>(kept: &'static LocalKey<Cell<Vec<T>>>, items: Vec<T>) {
+    if items.capacity() * size_of::<T>() <= KEPT_BYTES {
+        let _ = kept.try_with(|kept| kept.set(items));
+    }
+}
+
+/// An empty vector in the memory of another one whose items are as large: what is collected from its
+/// own iterator stays where it is.
+fn emptied<T, U>(mut items: Vec<T>) -> Vec<U> {
+    items.clear();
+    items.into_iter().filter_map(|_| None).collect()
+}
 
 impl Appender {
     pub(crate) fn new(protocol: Protocol, disk: Disk, segment_bytes: u64) -> Self {
@@ -64,14 +86,12 @@ impl Appender {
         self.part_len(len)?;
         self.check_open()?;
         // Taken out, so that a closure that appends as well finds an empty one.
-        let mut buffer = FILLED.take();
+        let mut buffer = taken(&FILLED);
         buffer.clear();
         buffer.resize(len, 0);
         fill(&mut buffer);
         let result = self.append(&buffer);
-        if buffer.capacity() <= KEPT_BYTES {
-            FILLED.set(buffer);
-        }
+        keep(&FILLED, buffer);
         result
     }
 
@@ -79,7 +99,9 @@ impl Appender {
     /// nothing.
     pub(crate) fn append_batch(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Range<u64>> {
         let mut need = 0;
-        let mut parts = Vec::with_capacity(payloads.len());
+        // Taken out, so that code of the caller's that appends as well finds an empty one.
+        let mut parts: Vec<(&[u8], u32)> = emptied(taken(&PARTS));
+        parts.reserve(payloads.len());
         for payload in payloads {
             let payload = payload.as_ref();
             let len = self.part_len(payload.len())?;
@@ -97,7 +119,9 @@ impl Appender {
             let tail = self.protocol.tail();
             return Ok(tail..tail);
         }
-        self.append_parts(&parts, need).map(|(at, end)| at..end)
+        let appended = self.append_parts(&parts, need).map(|(at, end)| at..end);
+        keep(&PARTS, emptied(parts));
+        appended
     }
 
     /// Frames `parts`, `need` bytes in all, beside the ring if that is free to do. Returns their address

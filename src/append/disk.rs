@@ -247,10 +247,13 @@ impl Medium for Disk {
 
     fn sync(&self, from: u64, to: u64) -> Result<(), Failed> {
         let start = Instant::now();
-        // Only these: whoever truncates meanwhile should not find the others pinned.
-        let segments: Vec<_> =
-            self.segments.with(|set| set.overlapping(from, to).cloned().collect());
-        for segment in &segments {
+        // Only these: whoever truncates meanwhile should not find the others pinned. Nearly always it
+        // is one, for which nothing is allocated.
+        let (first, others) = self.segments.with(|set| {
+            let mut overlapping = set.overlapping(from, to).cloned();
+            (overlapping.next(), overlapping.collect::<Vec<_>>())
+        });
+        for segment in first.iter().chain(&others) {
             let Some(file) = segment.file() else {
                 debug_assert!(false, "a segment stays open until all of it is durable");
                 return Err(Failed);

@@ -15,13 +15,16 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicU64, Instant, Ordering, yield_now};
+use crate::sync::{AtomicU64, Deadline, Instant, Ordering, park_until, yield_now};
 
 /// After so many syncs without a wait another one is tried, at the latest.
 const PATIENCE: u64 = 64;
 
 /// A disk that was stuck for a second is no reason to wait for one.
 const WAIT_MAX: Duration = Duration::from_millis(10);
+
+/// The end of a fixed wait is passed awake: to be woken takes as long.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// Written and read by leaders only, who come one after the other.
 #[derive(Debug, Default)]
@@ -50,7 +53,10 @@ impl Gather {
     pub(crate) fn wait(&self, waiting: &dyn Fn() -> u64) {
         match self.delay {
             Some(delay) => {
-                wait_until(waiting, u64::MAX, delay);
+                let asleep = Deadline::after(delay.saturating_sub(AWAKE));
+                let start = Instant::now();
+                while park_until(&asleep) {}
+                wait_until(waiting, u64::MAX, delay.saturating_sub(start.elapsed()));
             }
             None => self.wait_for_expected(waiting),
         }
@@ -155,6 +161,23 @@ mod tests {
     fn a_leader_waits_until_all_are_back_who_were_there_at_the_end_of_the_last_sync() {
         assert_eq!(looks(&synced(3), &[0, 1, 1, 2, 2, 3]), 1 + 5);
         assert_eq!(looks(&synced(3), &[4]), 1);
+    }
+
+    /// In the time of a schedule, in which a look takes far less than a microsecond.
+    #[cfg(not(miri))]
+    #[test]
+    fn a_fixed_wait_is_slept_through() {
+        use crate::sync::schedule;
+        for delay in [Duration::ZERO, AWAKE, Duration::from_secs(1)] {
+            schedule::run(1, move || {
+                let (gather, start) = (Gather::new(Some(delay)), Instant::now());
+                let looks = looks(&gather, &[0]);
+                let took = start.elapsed();
+                assert!(took >= delay && took < delay + AWAKE, "{took:?}");
+                println!("{looks} looks in {took:?}");
+                assert!(looks < 10_000, "{looks} looks");
+            });
+        }
     }
 
     #[test]

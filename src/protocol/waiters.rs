@@ -248,6 +248,8 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    #[cfg(not(miri))]
+    use crate::sync::yield_now;
 
     fn listener() -> Listener {
         Listener::Waker(Waker::noop().clone())
@@ -258,6 +260,47 @@ mod tests {
         let waiters = Waiters::new();
         let rises = |target| waiters.enlist_listener(target, listener()).1;
         assert_eq!([16, 16, 8, 24].map(rises), [true, false, false, true]);
+    }
+
+    #[cfg(not(miri))]
+    #[test]
+    fn nobody_is_woken_who_is_not_covered() {
+        use std::sync::Arc;
+
+        use crate::sync::{park, schedule, spawn};
+
+        const TARGETS: [u64; 4] = [8, 16, 24, 32];
+        schedule::run(1, || {
+            let waiters = Arc::new(Waiters::new());
+            let wakeful: Arc<[AtomicU64; 4]> = Arc::default();
+            let threads = [0, 1, 2, 3].map(|number| {
+                let (waiters, wakeful) = (Arc::clone(&waiters), Arc::clone(&wakeful));
+                spawn("waiter", move || {
+                    let ticket = waiters.enlist(TARGETS[number]);
+                    park();
+                    wakeful[number].store(1, Ordering::Relaxed);
+                    waiters.leave(&ticket);
+                })
+                .unwrap()
+            });
+            let settle = || (0..1000).for_each(|_| yield_now());
+            let woken = || wakeful.each_ref().map(|it| it.load(Ordering::Relaxed));
+            settle();
+            waiters.wake_covered(7);
+            settle();
+            assert_eq!(woken(), [0; 4]);
+            waiters.wake_covered(16);
+            settle();
+            assert_eq!(woken(), [1, 1, 0, 0]);
+            // Whoever is to look next, and nobody else.
+            waiters.nudge(16);
+            settle();
+            assert_eq!(woken(), [1, 1, 1, 0]);
+            drop(waiters.wake_all());
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
     }
 
     #[test]

@@ -36,6 +36,8 @@ use crate::storage::{Access, Storage, StorageFile};
 
 /// How many removed files are kept open at most, of each kind: each takes a descriptor.
 const DOOMED_MAX: usize = 8;
+/// How many descriptors have to be left beside those: opening needs some itself.
+const DESCRIPTORS_LEFT: usize = 8;
 
 pub(super) struct Repair<'a, 'b> {
     pub(super) bytes: &'a mut Bytes<'b>,
@@ -159,6 +161,11 @@ impl<'a, 'b> Repair<'a, 'b> {
         if cfg!(unix) {
             let open = |name: &String| storage.open(name, Access::Read).ok();
             self.doomed.extend(names.iter().filter_map(open).take(DOOMED_MAX));
+            let more = names.iter().cycle().take(DESCRIPTORS_LEFT);
+            let more: Vec<_> = more.map_while(open).collect();
+            if more.len() < DESCRIPTORS_LEFT {
+                self.doomed.clear();
+            }
         }
         remove(storage, names)
     }

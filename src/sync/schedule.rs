@@ -239,6 +239,13 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// What the points of some work of a member cost together: how much it locks, and looks at atomics.
+pub(crate) fn cost(work: impl FnOnce()) -> u64 {
+    let budget = BUDGET.replace(u64::MAX);
+    quietly(work);
+    u64::MAX - BUDGET.replace(budget)
+}
+
 /// Sets how far apart switches are from now on: the mean budget. The largest cost of a point is 8.
 pub(crate) fn pace(mean: u64) {
     let Membership { schedule, .. } = membership().unwrap();

@@ -1,7 +1,8 @@
 //! A log of hundreds of segments in a process that may have few files open.
 //!
 //! Invariant: appending with rolls, reading everything, closing, and recovering after a kill hold a
-//! bounded number of descriptors, however many segments there are.
+//! bounded number of descriptors, however many segments there are; and opening takes no more than it
+//! needs where few are left.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use stratalog::Log;
+use stratalog::format::{TEMPORARY_SUFFIX, segment_name};
 
 use super::common::{Tag, records, tiny};
 use super::process::{History, Task, acknowledge, say};
@@ -140,4 +142,46 @@ fn a_log_of_hundreds_of_segments_needs_few_descriptors() {
     let log = tiny().open(&log).unwrap();
     assert!(log.recovery().clean && log.segments().len() > SEGMENTS, "{}", log.recovery());
     history.check(&log);
+}
+
+/// The child: opens a log while it may open few more files. As a test of its own it does nothing.
+#[test]
+fn child_that_has_few_descriptors_left() {
+    let Some(task) = Task::given() else { return };
+    let mut taken = Vec::new();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        taken.push(file);
+    }
+    taken.truncate(taken.len() - task.calls as usize);
+    let log = tiny().background(task.seed == 1).open(&task.directory).unwrap();
+    assert_eq!(log.recovery().removed.len(), LEFTOVERS);
+    say(&format!("records {}", records(&log).len()));
+    // The log's own thread may close what was removed after that.
+    drop(taken);
+    log.close().unwrap();
+    say("end");
+}
+
+const LEFTOVERS: usize = 20;
+
+#[test]
+fn opening_keeps_no_removed_file_open_where_few_descriptors_are_left() {
+    // The lock and the control file, and in turn the directory, a segment, a slot of it.
+    for (left, background) in [(10, 0), (11, 1), (16, 0), (24, 1)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = tiny().open(&path).unwrap();
+        log.append_durable(b"kept").unwrap();
+        log.close().unwrap();
+        for number in 1..=LEFTOVERS as u64 {
+            let name = format!("{}{TEMPORARY_SUFFIX}", segment_name(number << 14));
+            fs::write(path.join(name), [0; 100]).unwrap();
+        }
+        let task = Task { seed: background, writers: 0, calls: left, directory: path };
+        let shell = ["sh", "-c", "ulimit -n 64 && exec \"$0\" \"$@\""];
+        let mut child = task.start(&shell, "descriptors::child_that_has_few_descriptors_left");
+        assert!(child.hear_until("end"), "{left}: {:?}", child.told.lines);
+        assert!(child.told.has("records 1"));
+        assert!(child.finish().1.success());
+    }
 }

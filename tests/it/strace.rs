@@ -1,5 +1,5 @@
-//! Children under strace: what they ask of the system, in which order, and what of it is made to
-//! fail.
+//! Children under strace: what they ask of the system, how often, in which order, and what of it is
+//! made to fail.
 //!
 //! Invariant: where strace can't trace, a test says so and is skipped. The order of calls is judged
 //! from when a call was begun and when it was over, whatever thread made it.
@@ -9,10 +9,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use stratalog::Options;
 use stratalog::format::{FileKind, TEMPORARY_SUFFIX, classify};
 
 use super::common::{Tag, without_hanging};
-use super::process::{Task, acknowledge, end_of};
+use super::process::{Task, acknowledge, end_of, say};
 
 /// Whether children can be traced here; says why not.
 pub(crate) fn can_trace() -> bool {
@@ -255,4 +256,41 @@ fn the_calls_of_several_threads_are_in_the_order_that_durability_takes() {
     if can_trace() {
         in_order(4, 4);
     }
+}
+
+const REPLAYED: usize = 100_000;
+
+/// The child: replays records of a log that it has opened. As a test of its own it does nothing.
+#[test]
+fn child_that_replays() {
+    let Some(task) = Task::given() else { return };
+    let log = Options::new().background(false).open(&task.directory).unwrap();
+    let snapshot = log.snapshot();
+    say("replay begins");
+    let records = snapshot.iter().map(|record| record.unwrap().payload().len()).count();
+    say("replay ends");
+    assert_eq!(records, REPLAYED);
+}
+
+#[test]
+fn a_replay_asks_the_system_for_stretches_and_not_for_records() {
+    if !can_trace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (trace, path) = (directory.path().join("trace"), directory.path().join("log"));
+    let log = Options::new().background(false).open(&path).unwrap();
+    for _ in 0..REPLAYED {
+        log.append_buffered(&[7; 16]).unwrap();
+    }
+    log.close().unwrap();
+    let task = Task { seed: 0, writers: 0, calls: 0, directory: path };
+    let child = task.start(&wrapper(trace.to_str().unwrap(), &[]), "strace::child_that_replays");
+    let (told, status) = without_hanging("a traced child", || child.finish());
+    assert!(status.success(), "{:?}", told.lines);
+    let trace = fs::read_to_string(&trace).unwrap();
+    let from = trace.split_once("replay begins").expect("it began").1;
+    let calls = from.split_once("replay ends").expect("it ended").0.lines().count();
+    // Of 3.2 MB one for each mebibyte, the file and its map.
+    assert!((3..20).contains(&calls), "{calls} calls for {REPLAYED} records");
 }

@@ -10,7 +10,7 @@ pub(crate) const HELP: &str = "\
 Usage: stratalog-peers [OPTIONS] [WORK]..
 
 A WORK is a name, a pattern with * or ?, or what names begin with. Without any, the works of the
-README's table are done, in four minutes. In names bare numbers are threads, and those with a unit
+README's table are done, in five minutes. In names bare numbers are threads, and those with a unit
 sizes of records.
 
 Options:
@@ -19,7 +19,8 @@ Options:
   --rounds N      rounds of each work, default 5
   --quick         two rounds of small works, to see that all runs: the figures mean little
   --dir PATH      where the logs are made, default beside this program
-  --markdown      print Markdown tables
+  --markdown      print Markdown tables instead of text
+  --markdown-file FILE  write the tables into this file, as Markdown, as well
   --svg FILE      draw the figures into this file as well
   --list          print the names of the works; those done by default have a mark
   --help          print this
@@ -38,6 +39,7 @@ pub(crate) struct Arguments {
     pub(crate) quick: bool,
     pub(crate) directory: PathBuf,
     pub(crate) markdown: bool,
+    pub(crate) markdown_file: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
 }
 
@@ -66,6 +68,7 @@ pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Mode, Str
         quick: false,
         directory: beside_program(),
         markdown: false,
+        markdown_file: None,
         svg: None,
     };
     while let Some(argument) = given.next() {
@@ -78,6 +81,7 @@ pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Mode, Str
             "--dir" => arguments.directory = PathBuf::from(value()?),
             "--quick" => arguments.quick = true,
             "--markdown" => arguments.markdown = true,
+            "--markdown-file" => arguments.markdown_file = Some(PathBuf::from(value()?)),
             "--svg" => arguments.svg = Some(PathBuf::from(value()?)),
             "--list" => return Ok(Mode::List),
             "--fill" => return Order::parse(given).map(Mode::Child),
@@ -128,12 +132,23 @@ mod tests {
 
     #[test]
     fn works_and_options_mix() {
-        let mode = parsed(&["durable-?", "--svg", "a.svg", "batch", "--quick", "--system", "raw"]);
+        let mode = parsed(&[
+            "durable-?",
+            "--svg",
+            "a.svg",
+            "batch",
+            "--quick",
+            "--system",
+            "raw",
+            "--markdown-file",
+            "a.md",
+        ]);
         let Ok(Mode::Run(arguments)) = mode else { panic!("{mode:?}") };
         let names: Vec<&str> = arguments.works.iter().map(|work| work.name).collect();
         assert_eq!(names, ["batch", "durable-1", "durable-2", "durable-8"]);
         assert_eq!((arguments.rounds, arguments.systems), (2, vec!["raw".to_owned()]));
         assert_eq!(arguments.svg, Some(PathBuf::from("a.svg")));
+        assert_eq!(arguments.markdown_file, Some(PathBuf::from("a.md")));
     }
 
     #[test]

@@ -37,6 +37,8 @@ mod system;
 mod systems;
 mod works;
 
+use std::iter;
+
 use arguments::{Arguments, Mode};
 use report::Preamble;
 use system::Outcome;
@@ -76,6 +78,12 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     print!("{}", report::summary(&all, &systems, arguments.markdown));
     println!("\n{}", machine::load("at the end"));
+    if let Some(path) = &arguments.markdown_file {
+        let tables = all.iter().map(|measured| report::table(measured, true));
+        let parts = iter::once(preamble.text(true)).chain(tables);
+        let parts = parts.chain([report::summary(&all, &systems, true)]);
+        std::fs::write(path, parts.collect::<String>())?;
+    }
     if let Some(path) = &arguments.svg {
         std::fs::write(path, report::draw(&preamble, &all))?;
     }

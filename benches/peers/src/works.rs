@@ -131,7 +131,9 @@ const ALL: [Work; 31] = [
     Work::durable("durable-1", "durable append of 128 B, 1 thread")
         .records(1_000, 128)
         .by_default(),
-    Work::durable("durable-4K", "durable append of 4 KiB, 1 thread").records(1_000, 4 * KIB),
+    Work::durable("durable-4K", "durable append of 4 KiB, 1 thread")
+        .records(1_000, 4 * KIB)
+        .by_default(),
     Work::durable("durable-2", "durable append of 256 B, 2 threads").records(2_000, 256).threads(2),
     Work::durable("durable-8", "durable append of 256 B, 8 threads")
         .records(6_400, 256)
@@ -143,7 +145,8 @@ const ALL: [Work; 31] = [
         .by_default(),
     Work::durable("durable-128", "durable append of 256 B, 128 threads")
         .records(16_000, 256)
-        .threads(128),
+        .threads(128)
+        .by_default(),
     Work::durable("durable-256", "durable append of 256 B, 256 threads")
         .records(16_384, 256)
         .threads(256),
@@ -157,7 +160,8 @@ const ALL: [Work; 31] = [
         .records(200 * MIB / 65_536, 64 * KIB),
     Work::replay("replay-2", "open + replay of 200 MiB of 256 B records, 2 threads")
         .records(200 * MIB / 256, 256)
-        .threads(2),
+        .threads(2)
+        .by_default(),
     Work::replay("replay-2-4K", "open + replay of 200 MiB of 4 KiB records, 2 threads")
         .records(200 * MIB / 4096, 4 * KIB)
         .threads(2),

@@ -5,12 +5,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::fixture::{Made, read, usual};
+use super::fixture::{Made, Maker, read, usual};
 use crate::format::segment_name;
 use crate::read::ReadOptions;
 use crate::storage::{
     Access, FileStorage, LockKind, Region, Storage, StorageFile, StorageLock, write_all_at,
 };
+use crate::sync::schedule;
 
 /// Writes a log's segments into a directory.
 fn write(made: &Made, directory: &tempfile::TempDir) -> FileStorage {
@@ -52,6 +53,42 @@ fn records_stay_readable_when_their_file_is_removed() {
     }
     let again: Vec<_> = snapshot.iter().map(Result::unwrap).collect();
     assert_eq!(records, again);
+}
+
+/// As many records of a size as fit in a segment of 256 KiB.
+fn full_of(payload: &[u8]) -> Made {
+    let mut maker = Maker::new(0, 256 << 10);
+    while maker.room() >= payload.len() as u64 + 64 {
+        maker.record(payload);
+    }
+    Made::of([maker.fill()])
+}
+
+#[test]
+fn no_lock_is_taken_and_no_atomic_is_touched_for_a_record() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    schedule::run(1, move || {
+        // Both have as many bytes, but one has thirty times as many records.
+        let mades = [full_of(&[7; 8]), full_of(&[7; 800])];
+        assert!(mades[0].records().len() > 10_000);
+        let snapshots = [0, 1].map(|n| {
+            let files = Arc::new(write(&mades[n], &directories[n]));
+            [mades[n].snapshot(), mades[n].snapshot_on(files)]
+        });
+        for which in [0, 1] {
+            for options in [ReadOptions::new(), ReadOptions::new().verify(false)] {
+                let cost = |snapshot: &crate::Snapshot| {
+                    let snapshot = snapshot.with(options);
+                    assert!(snapshot.iter().all(|record| record.is_ok()));
+                    schedule::cost(|| assert!(snapshot.iter().all(|record| record.is_ok())))
+                };
+                let [many, few] = [&snapshots[0], &snapshots[1]].map(|them| cost(&them[which]));
+                // Each makes some more windows readable than the other.
+                println!("{many} {few}");
+                assert!(many < few + 100, "{many} for many records, {few} for few");
+            }
+        }
+    });
 }
 
 /// Files that are mapped from one directory and read from another.

@@ -175,15 +175,15 @@ fn is_not_offered(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
-/// A file full of zeros, as the log makes its segments: in steps of a page, synced at the end.
+/// A file full of zeros, as the log makes its segments: in steps of 64 KiB, synced at the end.
 fn fill(path: &Path) -> Result<(), Failure> {
-    let zeros = [0; PAGE_BYTES];
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let make = || -> io::Result<()> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         // A full disk is told at once where blocks can be had in advance.
         platform::preallocate(&file, FILE_BYTES)?;
-        for page in 0..FILE_BYTES / PAGE_BYTES as u64 {
-            platform::write_at(&file, &zeros, page * PAGE_BYTES as u64)?;
+        for step in 0..FILE_BYTES / ZEROS.len() as u64 {
+            platform::write_at(&file, &ZEROS, step * ZEROS.len() as u64)?;
         }
         file.sync_all()
     };
