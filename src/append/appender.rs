@@ -100,21 +100,19 @@ impl Appender {
     pub(crate) fn append_batch(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Range<u64>> {
         let mut need = 0;
         // Taken out, so that code of the caller's that appends as well finds an empty one.
-        let mut parts: Vec<(&[u8], u32)> = emptied(taken(&PARTS));
+        let mut parts: Vec<Part<'_>> = emptied(taken(&PARTS));
         parts.reserve(payloads.len());
         for payload in payloads {
             let payload = payload.as_ref();
             let len = self.part_len(payload.len())?;
             need += frame_bytes(len);
-            parts.push((payload, len));
+            parts.push(Part::new(payload, len));
         }
         let max = self.max_record_bytes + FRAME_HEADER_BYTES;
         if need > max {
             return Err(Error::RecordTooLarge { len: need, max });
         }
         self.check_open()?;
-        let parts: Vec<Part<'_>> =
-            parts.into_iter().map(|(payload, len)| Part::new(payload, len)).collect();
         if parts.is_empty() {
             let tail = self.protocol.tail();
             return Ok(tail..tail);

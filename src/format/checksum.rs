@@ -6,7 +6,7 @@
 //! on over header bytes 4 to 16. The payload comes first, so that the pass over the caller's bytes is
 //! done before an address is known.
 
-use super::crc::crc32c;
+use super::crc::{crc32c, crc32c_of_words};
 use super::layout::LogId;
 
 /// The CRC-32C of a log's id, computed once, from which that of each address follows.
@@ -36,20 +36,13 @@ impl Salt {
 /// and address, XOR that of the payload, carried on over header bytes 4 to 16.
 ///
 /// To XOR a value into the state of a CRC is to XOR it into the four bytes that follow. So the
-/// payload's CRC goes into those of the length, and address and header are one piece of 20 bytes. It is
-/// stored by the words that it is loaded by: a load that spans two stores waits for both.
+/// payload's CRC goes into those of the length, and address and header are one piece of 20 bytes, which
+/// never leave the registers.
 #[inline]
 pub(crate) fn checksum_at(encoded: &[u8; 16], payload_crc: u32, salt: Salt, address: u64) -> u32 {
-    let [_, _, _, _, covered @ ..] = *encoded;
-    let [l0, l1, l2, l3, k0, k1, k2, k3, last @ ..] = covered;
+    let [_, _, _, _, l0, l1, l2, l3, k0, k1, k2, k3, last @ ..] = *encoded;
     let word = u64::from_le_bytes([l0, l1, l2, l3, k0, k1, k2, k3]) ^ u64::from(payload_crc);
-    let mut piece = [0; 20];
-    let (words, end) = piece.split_at_mut(16);
-    let (first, second) = words.split_at_mut(8);
-    first.copy_from_slice(&address.to_le_bytes());
-    second.copy_from_slice(&word.to_le_bytes());
-    end.copy_from_slice(&last);
-    crc32c(salt.0, &piece)
+    crc32c_of_words(salt.0, [address, word], u32::from_le_bytes(last))
 }
 
 /// Returns the CRC-32C of a payload, the first part of its frame's checksum.

@@ -24,6 +24,32 @@ pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, bytes)
 }
 
+/// The same of the little-endian bytes of two words and a half: a frame's address and header.
+#[inline]
+pub(crate) fn crc32c_of_words(crc: u32, words: [u64; 2], half: u32) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("sse4.2") {
+        // SAFETY: the processor has SSE 4.2, as the line above has asked.
+        return unsafe { words_by_instruction(crc, words, half) };
+    }
+    let crc = crc32c::crc32c_append(crc, words.map(u64::to_le_bytes).as_flattened());
+    crc32c::crc32c_append(crc, &half.to_le_bytes())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse4.2")]
+fn words_by_instruction(crc: u32, [first, second]: [u64; 2], half: u32) -> u32 {
+    use std::arch::x86_64::{_mm_crc32_u32, _mm_crc32_u64};
+
+    let state = _mm_crc32_u64(_mm_crc32_u64(u64::from(!crc), first), second);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the instruction leaves the upper half zero"
+    )]
+    let state = state as u32;
+    !_mm_crc32_u32(state, half)
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse4.2")]
 fn by_instruction(crc: u32, bytes: &[u8]) -> u32 {
@@ -77,6 +103,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn words_have_the_checksum_of_their_bytes(
+            crc in any::<u32>(),
+            words in any::<[u64; 2]>(),
+            half in any::<u32>(),
+        ) {
+            let mut bytes = words.map(u64::to_le_bytes).concat();
+            bytes.extend(half.to_le_bytes());
+            prop_assert_eq!(
+                crc32c_of_words(crc, words, half),
+                crc32c::crc32c_append(crc, &bytes)
+            );
+        }
+
         #[test]
         fn any_bytes_in_two_pieces_have_the_crates_checksum(
             bytes in proptest::collection::vec(any::<u8>(), 0..1600),
