@@ -14,7 +14,7 @@ use stratalog::{Log, Options, Record};
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
     /// Bytes that are allocated, less those that were freed, and the most that they ever were.
-    static BYTES: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
+    static BYTES: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
 struct Counting;
@@ -28,21 +28,21 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that ends may have no count any more.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        changed(layout.size() as i64);
+        changed(layout.size().cast_signed());
         // SAFETY: the caller keeps the contract of `alloc`, which is the same there.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        changed(-(layout.size() as i64));
+        changed(-layout.size().cast_signed());
         // SAFETY: the memory came from `alloc` above with this layout, so from the system's.
         unsafe { System.dealloc(memory, layout) }
     }
 }
 
 /// Notes that this thread has so many bytes more.
-fn changed(by: i64) {
-    let change = |bytes: &Cell<(i64, i64)>| {
+fn changed(by: isize) {
+    let change = |bytes: &Cell<(isize, isize)>| {
         let (now, most) = bytes.get();
         bytes.set((now + by, most.max(now + by)));
     };
@@ -50,7 +50,7 @@ fn changed(by: i64) {
 }
 
 /// How many bytes `work` takes at most, beyond what there was, and how many it keeps in what it returns.
-fn bytes_taken<T>(work: impl FnOnce() -> T) -> (i64, i64, T) {
+fn bytes_taken<T>(work: impl FnOnce() -> T) -> (isize, isize, T) {
     let (before, _) = BYTES.get();
     BYTES.set((before, before));
     let kept = work();
@@ -208,7 +208,7 @@ fn opening_takes_little_memory_for_a_segment_more() {
     };
     let [few, many] = [FEW, MANY].map(|segments| images(segments).map(taken));
     for (few, many) in few.into_iter().zip(many) {
-        let each = |few: i64, many: i64| (many - few) / (MANY - FEW) as i64;
+        let each = |few: isize, many: isize| (many - few) / (MANY - FEW).cast_signed();
         println!("{few:?} {many:?}");
         assert!(each(few.0, many.0) <= 512, "at most {}, {}", few.0, many.0);
         assert!(each(few.1, many.1) <= 512, "kept {}, {}", few.1, many.1);

@@ -61,7 +61,8 @@ impl Storage for Probe {
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.disk.open(name, access)?;
         if name == LEFT {
-            return Ok(Arc::new(Removed { file, seen: Arc::clone(&self.seen) }));
+            let (disk, seen) = (self.disk.clone(), Arc::clone(&self.seen));
+            return Ok(Arc::new(Removed { file, disk, seen }));
         }
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: false }))
     }
@@ -123,10 +124,11 @@ impl StorageFile for ProbeFile {
     }
 }
 
-/// A file of which it is seen when it is closed.
+/// A file of which it is seen when it is closed, once it has no name any more.
 #[derive(Debug)]
 struct Removed {
     file: Arc<dyn StorageFile>,
+    disk: MemoryStorage,
     seen: Arc<Seen>,
 }
 
@@ -147,6 +149,9 @@ impl StorageFile for Removed {
 
 impl Drop for Removed {
     fn drop(&mut self) {
+        if self.disk.names().unwrap().iter().any(|name| name == LEFT) {
+            return;
+        }
         let held = self.seen.hold_removed.lock().take();
         if let Some((here, go_on)) = held {
             here.send(std::thread::current().name().map(str::to_owned)).unwrap();

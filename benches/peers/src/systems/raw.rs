@@ -65,7 +65,7 @@ impl System for Raw {
 /// Writes zeros as stratalog does: larger writes make larger folios, which later small writes pay for,
 /// and smaller ones smaller folios, for which large writes and scans pay two to three times as much.
 fn fill_with_zeros(file: &File, bytes: u64) -> Outcome {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     for offset in (0..bytes).step_by(ZEROS.len()) {
         file.write_all_at(&ZEROS, offset)?;
     }

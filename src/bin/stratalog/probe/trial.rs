@@ -177,7 +177,7 @@ fn is_not_offered(error: &io::Error) -> bool {
 
 /// A file full of zeros, as the log makes its segments: in steps of 64 KiB, synced at the end.
 fn fill(path: &Path) -> Result<(), Failure> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let make = || -> io::Result<()> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         // A full disk is told at once where blocks can be had in advance.
