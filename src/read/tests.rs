@@ -11,3 +11,5 @@ mod iteration;
 #[cfg(feature = "bytes")]
 mod pinned;
 mod walking;
+#[cfg(not(miri))]
+mod window;

@@ -270,6 +270,8 @@ impl Ledger {
         let known = self.app_states.is_empty() || self.app_states.contains(app_state);
         assert!(known, "the state {} is unheard of", shown_bytes(app_state));
         assert!(head <= durable, "the head {head} is above {durable}");
+        // Behind one that was made the log goes on at its end or above. Others may have been waiting.
+        self.begun_cuts.retain(|gone| gone.end <= *tail);
         let made = self.check_cut_prefix(found, *head, self.kept, (&[], &self.begun_cuts));
         assert_eq!((durable, committed), (tail, tail), "the watermarks of an opened log are equal");
         assert!(*tail >= self.told_end, "the log goes on at {tail}, below {}", self.told_end);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an address that was cut away names nothing for ever; everything before it stays.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -177,6 +178,36 @@ fn a_power_cut_at_any_event_of_a_cut_leaves_the_log_before_it_or_after_it() {
         }
         let after = commit + 1..=disk.events();
         assert!(after.count() > 2, "there are steps behind the commit");
+    }
+}
+
+#[test]
+fn what_a_cut_removes_is_gone_for_good_before_the_trailer_is_written() {
+    for pinned in [false, true] {
+        let disk = FaultStorage::new();
+        let log = small().background(false).open_with(disk.clone()).unwrap();
+        let records = fill(&log, 500, 4);
+        log.sync().unwrap();
+        let begin = disk.events();
+        let snapshot = pinned.then(|| log.snapshot());
+        log.truncate_after(records[3].0).unwrap();
+        let is_trailer = |event: &&Event| {
+            let place = (event.kind, event.offset) == (EventKind::Write, SEGMENT_BYTES - 4096);
+            event.number >= begin && place && event.name == "00000000000000000000.seg"
+        };
+        let history = disk.history();
+        let trailer = history.iter().find(is_trailer).expect("the end of the first segment");
+        for event in trailer.number..=disk.events() {
+            // What is durable and nothing else, or also whatever the system has written by itself.
+            for seed in 0..9 {
+                let image = disk.crash_at(event, seed);
+                let is_segment =
+                    |name: &&str| Path::new(name).extension().is_some_and(|it| it == "seg");
+                let left: Vec<_> = image.names().filter(is_segment).collect();
+                assert_eq!(left, ["00000000000000000000.seg"], "{pinned}: {event}/{seed}");
+            }
+        }
+        drop(snapshot);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::storage::{
 use crate::sync::schedule;
 
 /// Writes a log's segments into a directory.
-fn write(made: &Made, directory: &tempfile::TempDir) -> FileStorage {
+pub(super) fn write(made: &Made, directory: &tempfile::TempDir) -> FileStorage {
     let storage = FileStorage::new(directory.path());
     let image = made.image();
     for name in image.names() {
@@ -153,7 +153,7 @@ impl Storage for Split {
     }
 }
 
-fn shorten(storage: &FileStorage, bytes: u64) -> File {
+pub(super) fn shorten(storage: &FileStorage, bytes: u64) -> File {
     let file = OpenOptions::new().write(true).open(storage.path(&segment_name(0))).unwrap();
     file.set_len(bytes).unwrap();
     file

@@ -2,6 +2,7 @@
 
 use super::images::{BYTES, ID, Writer};
 use crate::format::{frames_start, segment_name, summarize};
+use crate::recover::ahead::{Question, Task, threads_for};
 use crate::recover::bytes::Bytes;
 use crate::recover::facts::{LinkFact, SegmentFile};
 use crate::storage::{FaultStorage, Image, MemoryStorage};
@@ -95,4 +96,31 @@ fn a_segment_longer_than_one_read_is_held_whole() {
     let mut bytes = Bytes::new(&storage);
     assert!(bytes.frames(&file).unwrap() == &content[4096..4096 + area]);
     assert_eq!(bytes.left_from(&file, 50_000).unwrap(), (4096 + area - 50_000) as u64);
+}
+
+#[test]
+fn what_was_looked_up_ahead_answers_the_same_question_and_no_other() {
+    let size = 1 << 20;
+    let writer = Writer::new().sized(size).segment().records(6, 1000).roll().records(2, 1000);
+    let storage = FaultStorage::from_image(writer.image.clone());
+    let [first, second] =
+        [0, size].map(|base| SegmentFile { file_bytes: size, bytes: size, ..file(base) });
+    let (start, until) = (frames_start(0), Some(writer.records[2].0));
+    let tasks = [(&first, until), (&second, None)].map(|(file, until)| {
+        let question = Question::Frames { from: file.start(), until };
+        Task { file, question }
+    });
+    let alone = |until| Bytes::new(&storage).scan(&first, start, until).unwrap();
+    assert_ne!(alone(until), alone(None));
+    for (asked, is_known) in [(until, true), (None, false)] {
+        let mut bytes = Bytes::new(&storage);
+        bytes.may_use_threads = true;
+        bytes.look_ahead(&tasks);
+        let reads = storage.reads();
+        let found = bytes.scan(&first, start, asked).unwrap();
+        // Nobody helps where there is one processor.
+        let helped = threads_for(&tasks) > 1;
+        assert_eq!(storage.reads() == reads, is_known && helped, "{asked:?}");
+        assert_eq!(found, alone(asked));
+    }
 }

@@ -219,3 +219,18 @@ fn a_follower_sees_what_a_cut_leaves_or_what_was_there_before() {
     // One that was told of the cut has come to no end.
     assert!(followed((9, 9), &[1, 2], 0) && !followed((9, 9), &[1, 2], 4193));
 }
+
+#[test]
+fn of_cuts_that_had_begun_none_was_made_that_ends_above_where_the_log_goes_on() {
+    let mut ledger = ledger();
+    ledger.enter(&[
+        Note::Durable { told: 9, below: 4240 },
+        // One is under way, and the other waits for it.
+        Note::Cut { began: 9, told: 30, gone: 4192..36864 },
+        Note::Cut { began: 9, told: 20, gone: 4192..20480 },
+    ]);
+    for _ in 0..2 {
+        ledger = ledger.after(power(10));
+        ledger.open(&shown(&[1, 2], 20480), (0, 5));
+    }
+}
