@@ -10,7 +10,7 @@ if [ "${1:-}" = keep ]; then
   keep=true
   shift
 fi
-targets=${1:-scan open model}
+targets=${1:-scan open rescue model}
 seconds=${2:-60}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/fuzz}"
 for target in $targets; do

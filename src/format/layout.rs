@@ -13,6 +13,9 @@ pub const VERSION: u32 = 1;
 pub const BLOCK_BYTES: u64 = BLOCK_LEN as u64;
 /// The size of a frame's header, in bytes.
 pub const FRAME_HEADER_BYTES: u64 = FRAME_HEADER_LEN as u64;
+/// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
+/// second comes here after 29 years.
+pub(crate) const MAX_ADDRESS: u64 = 1 << 63;
 /// [`BLOCK_BYTES`] as a length in memory.
 pub(crate) const BLOCK_LEN: usize = 4096;
 /// [`FRAME_HEADER_BYTES`] as a length in memory.

@@ -85,6 +85,7 @@ pub(crate) use evidence::evidence_in;
 pub use evidence::{Evidence, evidence};
 pub use frame::{DURABLE_UNKNOWN, FrameHeader, Kind, Link, durable_back, frame_bytes};
 pub use header::SegmentHeader;
+pub(crate) use layout::MAX_ADDRESS;
 pub use layout::{
     BLOCK_BYTES, FRAME_HEADER_BYTES, LINK_FRAME_BYTES, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES,
     VERSION, frames_end, frames_start, max_record_bytes,

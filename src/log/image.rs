@@ -11,8 +11,9 @@ use std::path::Path;
 use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
-    BLOCK_BYTES, Defect, FRAME_HEADER_BYTES, FrameHeader, Kind, Link, Salt, SegmentHeader, Stopped,
-    Summary, Trailer, VERSION, archived, frame_at, frames_end, frames_start, scan, summarize,
+    BLOCK_BYTES, Defect, FRAME_HEADER_BYTES, FrameHeader, Kind, Link, MAX_ADDRESS, Salt,
+    SegmentHeader, Stopped, Summary, Trailer, VERSION, archived, frame_at, frames_end,
+    frames_start, scan, summarize,
 };
 use crate::lsn::Lsn;
 use crate::segment::control::no_space_or_io;
@@ -143,6 +144,11 @@ impl Outline {
         let SegmentHeader { id, base, segment_bytes } = header;
         if found != segment_bytes {
             return Err(too_short(segment_bytes));
+        }
+        if base + segment_bytes > MAX_ADDRESS {
+            // No log goes on behind it.
+            let reason = mismatch("base below", MAX_ADDRESS - segment_bytes, base);
+            return Err(corrupt(path, base, base, reason));
         }
         let start = frames_start(base);
         let mut first = [0; 48];

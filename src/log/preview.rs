@@ -55,7 +55,7 @@ impl Options {
 
     fn preview_storage(&self, storage: Arc<dyn Storage>) -> Result<Preview> {
         self.validate()?;
-        let storage = ReadOnly::new(storage);
+        let storage = ReadOnly::without_archived(storage);
         find_log(&storage)?;
         Preview::look(&storage, self)
     }

@@ -192,7 +192,11 @@ impl Saving {
         let link = self.previous.unwrap_or(Link::FIRST);
         let mut frames = Frames::new(&header);
         frames.put(Kind::Link, &link.encode(), false);
-        let from = stretch.first.max(first_record);
+        // A head so near to the link that no padding fits between is none of ours.
+        let has_room = stretch.first >= first_record + FRAME_HEADER_BYTES;
+        let from = if has_room { stretch.first } else { first_record };
+        // The head stays a boundary between frames, whatever is left of what lay there.
+        frames.pad_to(from.min(stretch.end));
         let kept = self.kept(stretch, from);
         for (index, frame) in kept.iter().enumerate() {
             frames.pad_to(frame.at);
@@ -210,7 +214,8 @@ impl Saving {
             previous_id: self.id,
         });
         self.records += image.trailer.records;
-        let inside = if from == first_record { stretch.first } else { from };
+        let at_link = if stretch.first < first_record { start } else { first_record };
+        let inside = if has_room { from } else { at_link };
         self.head.get_or_insert(inside.min(image.trailer.end));
         Ok(image)
     }

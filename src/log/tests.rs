@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::error::Op;
+use crate::segment::pool::Pool;
 use crate::storage::{Access, LockKind, MemoryStorage, Region, Storage, StorageFile, StorageLock};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{Error, Log, Options};
@@ -36,6 +37,8 @@ struct Seen {
     syncs_of_writer: AtomicU64,
     /// When a removed file is given back, it says by which thread, and waits for an answer or a while.
     hold_removed: Mutex<Option<Held>>,
+    /// While the next file is made, and before it is found that there is no room, this pool closes one.
+    full_once: Mutex<Option<Arc<Pool>>>,
     /// Offset and length of what was given back.
     discarded: Mutex<Vec<(u64, u64)>>,
 }
@@ -55,6 +58,10 @@ impl Storage for Probe {
     }
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn StorageFile>> {
         self.seen.change();
+        if let Some(pool) = self.seen.full_once.lock().take() {
+            assert!(pool.close_one());
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = self.disk.create(name, bytes)?;
         Ok(Arc::new(ProbeFile { file, seen: Arc::clone(&self.seen), writer: true }))
     }
@@ -182,6 +189,21 @@ fn closing_waits_for_an_appender_that_makes_a_segment() {
     let _ = go_on.send(());
     assert!(matches!(thread.join().unwrap(), Err(Error::Closed)));
     assert!(!probe.seen.late.load(Ordering::SeqCst), "nothing is changed without the lock");
+}
+
+#[test]
+fn who_finds_no_room_while_another_thread_makes_some_tries_again() {
+    let probe = Probe::default();
+    let log = open(&probe, 16 << 10);
+    log.append(&[1; 8000]).unwrap();
+    let appender = log.appender();
+    let pool = &appender.disk.supply.pool;
+    // As a file that opening has removed, which the log's own thread closes just now.
+    pool.take_nameless(vec![probe.disk.create("removed", 4096).unwrap()]);
+    *probe.seen.full_once.lock() = Some(Arc::clone(pool));
+    log.append(&[2; 8000]).unwrap();
+    assert!(probe.seen.full_once.lock().is_none());
+    assert_eq!(log.segments().len(), 2);
 }
 
 #[test]

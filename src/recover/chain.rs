@@ -333,12 +333,30 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             Ending::Scan(until) => {
                 piece.scanned = true;
-                self.scan(position, file, &mut piece, until)?
+                let noted = self.chain.damage.len();
+                let goes_on = self.scan(position, file, &mut piece, until)?;
+                self.note_no_link(file, noted);
+                goes_on
             }
         };
         self.chain.proven = self.chain.proven.max(self.proof);
         self.chain.pieces.push(piece);
         Ok(goes_on)
+    }
+
+    /// Where a walk goes on behind damage, a valid frame in the place of a link, which is none, is damage
+    /// too, though nothing is lost. What was found wrong in this file was `noted` from there on.
+    fn note_no_link(&mut self, file: &SegmentFile, noted: usize) {
+        let start = Lsn::new(file.start());
+        let is_told = self.chain.damage.iter().skip(noted).any(|damage| damage.lsn.start == start);
+        if !self.keep_going || is_told || file.start() < self.state.head {
+            return;
+        }
+        if let Some(reason) = link_defect(file) {
+            let path = path_of(self.bytes.storage, file);
+            let damage = Damage { path, offset: BLOCK_BYTES, lsn: start..start, reason };
+            self.chain.damage.insert(noted, damage);
+        }
     }
 
     /// Scans the frames of a piece. False if the chain stops there.

@@ -13,7 +13,7 @@ use crate::recover::bytes::Bytes;
 use crate::recover::facts::{SegmentFile, path_of};
 use crate::recover::findings::Findings;
 use crate::recover::report::Damage;
-use crate::recover::survey::{MAX_ADDRESS, Survey};
+use crate::recover::survey::{MAX_NAMED, Survey};
 use crate::storage::Storage;
 
 /// What is provable of a log.
@@ -49,16 +49,12 @@ impl Salvageable {
     /// `NotALog`, `Corrupt` if neither control file nor any header is left, or a file is another
     /// log's; `UnsupportedFormat`; `Io`.
     pub(crate) fn find(storage: &dyn Storage) -> Result<Self> {
-        let mut survey = Survey::take(storage)?;
-        if survey.control.is_none() && survey.stranger.is_none() {
-            if survey.names.segments.is_empty() {
-                let found = NotALog::Nothing;
-                return Err(Error::NotALog { path: storage.path(""), found });
-            }
-            survey.guess(storage)?;
-        }
+        let survey = Survey::take_for_salvage(storage)?;
         if let Some(stranger) = survey.stranger {
             return Err(stranger);
+        }
+        if survey.control.is_none() && survey.names.segments.is_empty() {
+            return Err(Error::NotALog { path: storage.path(""), found: NotALog::Nothing });
         }
         let mut bytes = Bytes::new(storage);
         let findings = Findings::examine(&mut bytes, survey, RecoveryPolicy::SkipCorrupt)?;
@@ -125,9 +121,9 @@ impl Salvageable {
     }
 }
 
-/// Where a segment could lie behind this file, if a log can reach as far. Without a header the file's
+/// Where a segment could lie behind this file, if a log has come as far. Without a header the file's
 /// length may be any: it then counts as whole blocks, and no more of them than a segment has.
 fn behind(file: &SegmentFile) -> Option<u64> {
     let bytes = file.bytes.min(MAX_SEGMENT_BYTES).next_multiple_of(BLOCK_BYTES);
-    file.base.checked_add(bytes).filter(|next| *next <= MAX_ADDRESS)
+    file.base.checked_add(bytes).filter(|next| *next <= MAX_NAMED)
 }

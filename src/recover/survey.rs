@@ -9,8 +9,9 @@ use crate::error::{Corruption, Error, Op, Result};
 use crate::format::layout::BLOCK_LEN;
 use crate::format::{
     BLOCK_BYTES, CONTROL_FILE_BYTES, CONTROL_NAME, ControlState, Defect, FileKind, FrameHeader,
-    Kind, LINK_FRAME_BYTES, Link, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt, SegmentHeader,
-    Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start, segment_name, winner,
+    Kind, LINK_FRAME_BYTES, Link, LogId, MAX_ADDRESS, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Salt,
+    SegmentHeader, Trailer, VERSION, Winner, classify, frame_at, frames_end, frames_start,
+    segment_name, winner,
 };
 use crate::lsn::Lsn;
 use crate::recover::contents::LOST_AND_FOUND;
@@ -18,9 +19,8 @@ use crate::recover::facts::{LinkFact, Names, Sealed, SegmentFile, Trouble, path_
 use crate::segment::control::read_slots;
 use crate::storage::{Access, Storage, StorageFile, read_exact_at};
 
-/// Addresses stay below this, so that sums of them do not overflow. A log that writes 10 GiB each
-/// second comes here after 29 years.
-pub(super) const MAX_ADDRESS: u64 = 1 << 63;
+/// What only a name says counts up to here: a log has as much before it again.
+pub(super) const MAX_NAMED: u64 = MAX_ADDRESS / 2;
 
 /// The file and its newest valid slot.
 #[derive(Debug)]
@@ -68,6 +68,29 @@ impl Survey {
         Ok(survey)
     }
 
+    /// The same for salvaging: a slot that is valid counts, however long the control file is; where none
+    /// is, what it would say is made up.
+    pub(super) fn take_for_salvage(storage: &dyn Storage) -> Result<Self> {
+        let mut survey = Self { names: read_names(storage)?, ..Self::default() };
+        if survey.names.control {
+            match read_control(storage)? {
+                Ok(control) if Self::check_addresses(storage, &control).is_ok() => {
+                    survey.control = Some(control);
+                }
+                Err(Defect::Version { found }) => {
+                    survey.stranger = Some(newer(storage, CONTROL_NAME, found));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        match survey.control.as_ref().map(|control| control.winner.state.id) {
+            Some(id) => survey.take_segments(storage, id)?,
+            None if survey.stranger.is_none() => survey.guess(storage)?,
+            None => {}
+        }
+        Ok(survey)
+    }
+
     fn take_control(&mut self, storage: &dyn Storage) -> Result<()> {
         if !self.names.control {
             return Ok(());
@@ -95,12 +118,13 @@ impl Survey {
 
     /// Reads the segments of a log whose control file is lost, and makes up what that would say of
     /// them. Does nothing if no header is left.
-    pub(super) fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
+    fn guess(&mut self, storage: &dyn Storage) -> Result<()> {
         let mut newest = None;
-        let possible = || self.names.segments.iter().rev().filter(|base| **base <= MAX_ADDRESS);
-        for base in possible() {
+        for base in self.names.segments.iter().rev() {
             let header = read_header(storage, *base)?;
-            if let Some(header) = header.filter(|header| header.base == *base) {
+            let behind = base.saturating_add(header.map_or(0, |header| header.segment_bytes));
+            let fits = |header: &SegmentHeader| header.base == *base && behind <= MAX_NAMED;
+            if let Some(header) = header.filter(fits) {
                 newest = Some(header);
                 break;
             }
@@ -112,7 +136,8 @@ impl Survey {
         let file = storage
             .open(&name, Access::Read)
             .map_err(|source| Error::io(Op::Open, storage.path(&name), source))?;
-        let last = possible().next().copied().unwrap_or(newest.base);
+        let possible = self.names.segments.iter().rev().find(|base| **base <= MAX_NAMED);
+        let last = possible.copied().unwrap_or(newest.base);
         let state = ControlState {
             id: newest.id,
             head: frames_start(*first),

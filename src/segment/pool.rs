@@ -37,6 +37,8 @@ struct Files {
     nameless: Vec<Arc<dyn StorageFile>>,
     /// How many of them are just being closed.
     closing: usize,
+    /// How many removals and the like have ended.
+    ended: u64,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,12 @@ impl Pool {
         true
     }
 
+    /// How often anything has ended so far that may have given space back: who was refused some, and finds
+    /// nothing to remove, tries again if this has changed since.
+    pub(crate) fn ended(&self) -> u64 {
+        self.files.lock().ended
+    }
+
     /// Removes one of the files that are in the pool, or waits for one that is being removed or about to
     /// come here. False if there is none.
     pub(crate) fn remove_one(&self) -> bool {
@@ -185,7 +193,10 @@ pub(crate) struct Leaving<'a> {
 impl Leaving<'_> {
     pub(crate) fn end(&mut self, bytes: u64) {
         self.bytes -= bytes;
-        self.pool.files.lock().leaving -= bytes;
+        let mut files = self.pool.files.lock();
+        files.leaving -= bytes;
+        files.ended += 1;
+        drop(files);
         self.pool.changed.notify_all();
     }
 }
@@ -202,7 +213,10 @@ struct Closing<'a>(&'a Pool);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.files.lock().closing -= 1;
+        let mut files = self.0.files.lock();
+        files.closing -= 1;
+        files.ended += 1;
+        drop(files);
         self.0.changed.notify_all();
     }
 }
@@ -219,6 +233,7 @@ impl Drop for Removing<'_> {
         let mut files = self.pool.files.lock();
         files.going -= self.bytes;
         files.removers -= 1;
+        files.ended += 1;
         files.stuck += usize::from(self.stuck);
         drop(files);
         self.pool.changed.notify_all();

@@ -46,15 +46,26 @@ struct Directory {
     readers: Mutex<Option<Weak<dyn StorageLock>>>,
     /// What is read instead of the files of these names.
     kept: Mutex<BTreeMap<String, SharedBytes>>,
+    /// Whether an archive's files are shown as segments.
+    shows_archived: bool,
     /// The names of archived segments, by their plain ones.
     archived: Mutex<BTreeMap<String, String>>,
 }
 
 impl ReadOnly {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self::with(storage, true)
+    }
+
+    /// The same, but an archive's files are foreign ones, as they are to who opens the directory.
+    pub(crate) fn without_archived(storage: Arc<dyn Storage>) -> Self {
+        Self::with(storage, false)
+    }
+
+    fn with(storage: Arc<dyn Storage>, shows_archived: bool) -> Self {
         let (kept, archived) = (Mutex::default(), Mutex::default());
         let readers = Mutex::default();
-        let directory = Arc::new(Directory { storage, readers, kept, archived });
+        let directory = Arc::new(Directory { storage, readers, kept, shows_archived, archived });
         Self { directory, reads_kept: false }
     }
 
@@ -112,7 +123,7 @@ impl Directory {
 
     /// The names of a directory, with those of archived segments replaced.
     fn show(&self, names: Vec<String>) -> Vec<String> {
-        let is_log = names.iter().any(|name| name == CONTROL_NAME);
+        let is_log = !self.shows_archived || names.iter().any(|name| name == CONTROL_NAME);
         let is_ours = |name: &String| {
             let finished = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
             !is_log && archived(finished).is_some()

@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use crate::error::{Error, Op, Result};
-use crate::format::{LINK_FRAME_BYTES, LogId, frames_end, segment_name};
+use crate::format::{LINK_FRAME_BYTES, LogId, MAX_ADDRESS, frames_end, segment_name};
 use crate::options::Options;
 use crate::protocol::{Extent, Protocol};
 use crate::segment::bell::Bell;
@@ -338,10 +338,13 @@ impl Supply {
         let above = || self.used_bytes(making.segments).saturating_add(bytes) > self.max_log_bytes;
         while self.max_log_bytes != 0 && above() && self.pool.remove_one() {}
         loop {
-            match prepare(&*self.storage, &self.id, base, bytes, &mut go_on) {
-                // What dropped segments take may be all that is lacking.
-                Err(Error::NoSpace { .. }) if self.pool.remove_one() => {}
-                made => return made,
+            let ended = self.pool.ended();
+            let made = prepare(&*self.storage, &self.id, base, bytes, &mut go_on);
+            // What dropped segments take may be all that is lacking. It may also have gone since there
+            // was no room.
+            let is_full = matches!(made, Err(Error::NoSpace { .. }));
+            if !(is_full && (self.pool.remove_one() || self.pool.ended() != ended)) {
+                return made;
             }
         }
     }
@@ -365,11 +368,12 @@ impl Supply {
             state.next_base
         };
         let preparing = Preparing(self);
-        let Some(next_base) = base.checked_add(self.segment_bytes) else {
+        let next_base = base.saturating_add(self.segment_bytes);
+        if next_base > MAX_ADDRESS {
             // Every address is used up; only a control file made for it says so.
             let source = Arc::new(ErrorKind::StorageFull.into());
             return Err(Error::NoSpace { path: self.storage.path(&segment_name(base)), source });
-        };
+        }
         let durable = protocol.durable();
         let made = self.make(base, making, go_on);
         // The name is durable; only now may its addresses be taken, and only after this is synced

@@ -19,6 +19,8 @@ mod make;
 pub(crate) mod model;
 mod open;
 mod proof;
+mod random;
+mod rescue;
 mod scan;
 
 /// The outcomes that an input came to.
@@ -65,6 +67,18 @@ fn kept_disks_are_refused_unchanged_or_opened_and_go_on() {
     let refused = ["corrupt", "missing segment", "torn tail", "foreign file", "not a log"];
     let looked = ["read only", "not even read only"];
     run("open", open::open, &[&opened[..], &damaged, &refused, &looked].concat());
+}
+
+#[test]
+fn kept_disks_are_looked_at_saved_archived_and_restored() {
+    let looked = ["previewed", "refusal previewed", "verified", "not verified"];
+    let salvaged = ["salvaged", "salvaged in part", "not salvaged", "nothing to salvage"];
+    let archived = ["archived", "not archived", "archived and restored", "archived beside others"];
+    let restored = ["restored", "restored in part", "made over leftovers", "nothing to restore"];
+    let refused = ["damaged archive", "gap in the archive", "two histories", "no such record"];
+    let conflicts = ["in the way", "in the archive's way"];
+    let all = [&looked[..], &salvaged, &archived, &restored, &refused, &conflicts].concat();
+    run("rescue", rescue::rescue, &all);
 }
 
 #[test]

@@ -13,6 +13,11 @@ use super::super::common::{Random, Records, TINY, filled, records, seed, tiny};
 
 /// A log of several segments and the image that closing, or the end of its process, leaves.
 fn damaged_later(close: bool) -> (Image, Records) {
+    truncated_later(close, 0)
+}
+
+/// The same where so many of the records were dropped.
+fn truncated_later(close: bool, dropped: usize) -> (Image, Records) {
     let disk = MemoryStorage::new();
     let log = tiny().open_with(disk.clone()).unwrap();
     for call in 0..24_u64 {
@@ -26,7 +31,11 @@ fn damaged_later(close: bool) -> (Image, Records) {
     let all = records(&log);
     log.sync().unwrap();
     log.append_durable(b"evidence").unwrap();
-    let all = [all, vec![records(&log).pop().unwrap()]].concat();
+    let mut all = [all, vec![records(&log).pop().unwrap()]].concat();
+    if dropped > 0 {
+        log.truncate_before(all[dropped].0).unwrap();
+        all.drain(..dropped);
+    }
     let image = disk.image();
     if close {
         log.close().unwrap();
@@ -146,6 +155,53 @@ fn a_log_whose_control_file_is_lost_is_saved_from_its_segments() {
 }
 
 #[test]
+fn a_log_whose_control_file_has_another_length_keeps_all_that_a_slot_of_it_says() {
+    let disk = MemoryStorage::new();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    let lsns: Vec<Lsn> = (0..9).map(|key| log.append(&filled(key, 1200)).unwrap()).collect();
+    log.set_app_state(b"a vote").unwrap();
+    log.truncate_before(lsns[4]).unwrap();
+    let all = records(&log);
+    for close in [false, true] {
+        if close {
+            log.clone().close().unwrap();
+        }
+        for bytes in [4096, 4097, 8191, 8193, 12_288, 20_000] {
+            let mut damaged = disk.image();
+            damaged.get_mut("control").unwrap().resize(bytes, 7);
+            let (saved_log, saved, report) = save(&damaged);
+            assert!(saved.ends_with(&all) && report.missing.is_empty(), "{bytes}: {report:?}");
+            assert_eq!(saved_log.app_state(), b"a vote", "{bytes}");
+        }
+        // No slot is left.
+        for bytes in [0, 1, 4095] {
+            let mut damaged = disk.image();
+            damaged.get_mut("control").unwrap().truncate(bytes);
+            let (_, saved, report) = save(&damaged);
+            assert!(saved.ends_with(&all) && report.missing.is_empty(), "{bytes}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_whose_first_kept_record_is_lost_is_saved_from_its_head_on() {
+    for (close, dropped) in [(true, 1), (false, 1), (false, 3), (true, 12), (false, 25)] {
+        let (image, all) = truncated_later(close, dropped);
+        for lost in 1..4 {
+            let mut damaged = image.clone();
+            for (lsn, _) in &all[..lost] {
+                let (name, at) = place(&image, *lsn);
+                damaged.get_mut(&name).unwrap()[at + 13] ^= 1;
+            }
+            let (_, saved, report) = save(&damaged);
+            assert_eq!(saved, all[lost..], "{dropped}, {lost}: {report:?}");
+            assert_eq!(report.head, all[0].0);
+            check(&all, &saved, &report);
+        }
+    }
+}
+
+#[test]
 fn files_of_which_only_the_name_is_left_do_not_keep_what_is_saved_from_being_opened() {
     let (image, all) = damaged_later(false);
     let last = image.names().filter(|name| name.contains(".seg")).max().unwrap().to_owned();
@@ -178,11 +234,33 @@ fn files_of_which_only_the_name_is_left_do_not_keep_what_is_saved_from_being_ope
 }
 
 #[test]
+fn a_file_at_the_end_of_all_addresses_does_not_keep_what_is_saved_from_being_opened() {
+    let (image, all) = damaged_later(false);
+    let first = image.get(&segment_name(0)).unwrap();
+    let id = SegmentHeader::decode(&first[..4096]).unwrap().id;
+    for base in [1 << 63, (1 << 63) - TINY, (1 << 63) - TINY + 8, u64::MAX / 8 * 8 - TINY] {
+        for control in [true, false] {
+            let mut more = image.clone();
+            let mut file = SegmentHeader { id, base, segment_bytes: TINY }.encode();
+            file.resize(TINY as usize, 0);
+            more.insert(segment_name(base), file);
+            if !control {
+                more.remove("control");
+            }
+            assert_eq!(save(&more).1, all, "{base}");
+        }
+    }
+}
+
+#[test]
 fn whatever_skipping_damage_still_reads_is_saved() {
     let mut random = Random::new(seed("salvage"));
     let rounds = super::super::common::number("STRATALOG_ROUNDS").unwrap_or(1);
     for round in 0..400 * rounds {
-        let (image, all) = damaged_later(round % 2 == 0);
+        let dropped = random.below(24).saturating_sub(8) as usize;
+        let (image, _) = truncated_later(round % 2 == 0, dropped);
+        // Where the control file is lost, what was dropped may be back.
+        let (_, all) = damaged_later(round % 2 == 0);
         let mut damaged = image.clone();
         let names: Vec<_> = image.names().map(str::to_owned).collect();
         for _ in 0..=random.below(4) {
@@ -191,9 +269,10 @@ fn whatever_skipping_damage_still_reads_is_saved() {
                 continue;
             };
             let at = random.below(bytes.len() as u64) as usize;
-            match random.below(4) {
+            match random.below(6) {
                 0 => bytes[at..].iter_mut().take(600).for_each(|byte| *byte = 0),
-                1 if name.contains(".seg") => bytes.truncate(at),
+                1 => bytes.truncate(at),
+                2 => bytes.resize(at * 2, 0),
                 _ => bytes[at] ^= 1 << random.below(8),
             }
         }

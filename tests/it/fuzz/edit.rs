@@ -4,7 +4,8 @@
 //! Invariant: any bytes are a list of edits, and no edit makes the disk large.
 
 use stratalog::format::{
-    BLOCK_BYTES, CONTROL_NAME, ControlState, FileKind, LogId, Salt, classify, segment_name,
+    BLOCK_BYTES, CONTROL_NAME, ControlState, FileKind, LogId, Salt, SegmentHeader, archived,
+    classify, segment_name,
 };
 use stratalog::storage::Image;
 
@@ -130,11 +131,23 @@ fn make(image: &mut Image, input: &mut Input<'_>) {
     }
 }
 
-/// The log's id, by the control file.
+/// The log's id, by the control file, or by the first header of an archive.
 fn log_id(image: &Image) -> LogId {
-    let control = image.get(CONTROL_NAME).unwrap_or_default();
+    let Some(control) = image.get(CONTROL_NAME) else {
+        let blocks = image.names().filter_map(|name| image.get(name)?.get(..BLOCK));
+        let headers = blocks.map(SegmentHeader::decode);
+        return headers.flatten().next().map(|header| header.id).unwrap_or_default();
+    };
     let slots = control.chunks(BLOCK).map(ControlState::decode);
     slots.flatten().next().map(|(_, state)| state.id).unwrap_or_default()
+}
+
+/// The base that a segment's name says, in a log or in an archive.
+fn base_of(name: &str) -> Option<u64> {
+    match classify(name) {
+        FileKind::Segment(base) => Some(base),
+        _ => archived(name).map(|(base, _)| base),
+    }
 }
 
 /// A segment's bytes, with base and id of the log.
@@ -144,7 +157,7 @@ fn segment<'a>(
 ) -> Option<(&'a mut Vec<u8>, u64, LogId)> {
     let id = log_id(image);
     let name = name(image, input)?;
-    let FileKind::Segment(base) = classify(&name) else { return None };
+    let base = base_of(&name)?;
     Some((image.get_mut(&name)?, base, id))
 }
 
@@ -215,14 +228,11 @@ fn block<'a>(
     last: bool,
     id: &LogId,
 ) -> Option<(&'a mut [u8], u32)> {
-    let kind = classify(name);
+    let base = base_of(name);
     let file = image.get_mut(name)?;
     let from = if last { file.len().checked_sub(BLOCK)? } else { 0 };
     let block = file.get_mut(from..from + BLOCK)?;
-    let salt = match kind {
-        FileKind::Segment(base) if last => Salt::new(id).at(base),
-        _ => 0,
-    };
+    let salt = base.filter(|_| last).map_or(0, |base| Salt::new(id).at(base));
     Some((block, salt))
 }
 

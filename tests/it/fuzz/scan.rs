@@ -119,14 +119,23 @@ fn check_scan(
     let target = until.unwrap_or(area_end);
     let within = area.get(..(target - start) as usize).unwrap_or(area);
     let found = format::scan(area, start, from, until, salt);
-    let (mut at, mut first_of_batch, mut in_batch) = (from, None, 0);
+    let (mut at, mut first_of_batch, mut in_batch, mut last) = (from, None, 0, None);
     let mut expected =
         ScanEnd { end: from, records: 0, first: None, last: None, watermark: None, ..found };
     let stopped = loop {
         let rest = target.checked_sub(at);
         if rest == Some(0) || (target == area_end && rest.is_some_and(|rest| rest < 16)) {
-            break first_of_batch
-                .map_or(Stopped::Complete, |first| Stopped::BrokenBatch { first, at });
+            break match first_of_batch {
+                Some(first) if until != Some(at) => Stopped::BrokenBatch { first, at },
+                None => Stopped::Complete,
+                // Where an end is known, a batch that comes to it was cut there, and is whole.
+                Some(first) => {
+                    expected.records += in_batch;
+                    expected.first = expected.first.or(Some(first));
+                    (expected.last, expected.end) = (last, at);
+                    Stopped::Complete
+                }
+            };
         }
         let Some(frame) = valid(within, start, at, id) else {
             let defect: Defect = format::frame_at(within, start, at, salt).unwrap_err();
@@ -138,7 +147,7 @@ fn check_scan(
         expected.watermark = expected.watermark.max(frame.watermark);
         match (frame.kind, first_of_batch) {
             (1, first) => {
-                in_batch += 1;
+                (in_batch, last) = (in_batch + 1, Some(at));
                 first_of_batch = first.or(Some(at)).filter(|_| frame.continues);
                 if !frame.continues {
                     expected.records += in_batch;
