@@ -47,7 +47,7 @@ fn write_frames(
     at: u64,
 ) -> Result<(), Failed> {
     let mut writer = disk.writer.lock();
-    let Writer { target, buffer, closed } = &mut *writer;
+    let Writer { target, buffer, covered, closed } = &mut *writer;
     if *closed {
         return Err(Failed);
     }
@@ -70,10 +70,13 @@ fn write_frames(
         let padded = usize::try_from(next - begin).unwrap_or(buffer.len());
         buffer.resize(padded, 0);
         if buffer.len() >= GATHER_BYTES {
-            disk.write_to(target, base, buffer, begin)?;
+            disk.write_covering((target, covered), base, buffer, begin)?;
             begin = next;
             buffer.clear();
         }
     }
-    if buffer.is_empty() { Ok(()) } else { disk.write_to(target, base, buffer, begin) }
+    if buffer.is_empty() {
+        return Ok(());
+    }
+    disk.write_covering((target, covered), base, buffer, begin)
 }

@@ -26,6 +26,9 @@ use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 /// the processor's cache. Under test most batches take several.
 const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
+/// What a write covers the end of, where a page may have to be read before a part of it is written.
+const PAGE_BYTES: u64 = 4 << 10;
+
 /// With more unsealed segments than this the appender that needs another seals some first: each of
 /// them has a descriptor.
 pub(super) const UNSEALED_MAX: usize = 8;
@@ -38,6 +41,8 @@ pub(super) type Target = Option<(Arc<Segment>, Arc<dyn StorageFile>)>;
 pub(super) struct Writer {
     pub(super) target: Target,
     pub(super) buffer: Vec<u8>,
+    /// The end of the last page that was covered as a whole.
+    pub(super) covered: u64,
     /// The log is closed: nothing is written any more. A leader can be under way still if the log
     /// was poisoned before.
     pub(super) closed: bool,
@@ -53,6 +58,8 @@ pub(crate) struct Disk {
     pub(crate) bell: Arc<Bell>,
     pub(crate) gather: Gather,
     pub(super) writer: Mutex<Writer>,
+    /// Segments based below were there when the log was opened, so their pages may be on the disk only.
+    old_below: u64,
     writes: AtomicU64,
     /// Whether a thread of the log's own does the upkeep.
     pub(super) background: bool,
@@ -74,9 +81,13 @@ impl Disk {
         last_checksum: u32,
         options: &Options,
     ) -> Self {
+        let last = segments.with(|set| set.segments.last().map(|segment| segment.base));
+        let spares = supply.spares();
+        let old = last.into_iter().chain(spares.iter().map(|(base, _)| *base)).max();
         Self {
             storage,
             segments,
+            old_below: old.map_or(0, |base| base + 1),
             bell: Arc::clone(&supply.bell),
             supply,
             control,
@@ -102,6 +113,26 @@ impl Disk {
     fn failed(&self, op: Op, segment: &Segment, error: std::io::Error) -> Failed {
         self.cause.note(&Error::io(op, self.storage.path(&segment.name()), error));
         Failed
+    }
+
+    /// Writes the buffer at an address of the segment based at `base`, behind which nothing was written
+    /// yet. In an [old](Self::old_below) segment it writes zeros up to the end of the last page too: they
+    /// are there already, but without them the system would have to read the page first.
+    pub(super) fn write_covering(
+        &self,
+        (target, covered): (&mut Target, &mut u64),
+        base: u64,
+        buffer: &mut Vec<u8>,
+        at: u64,
+    ) -> Result<(), Failed> {
+        let end = at + buffer.len() as u64;
+        if base < self.old_below && end > *covered {
+            // A segment's frames end where a page does.
+            *covered = base + (end - base).next_multiple_of(PAGE_BYTES);
+            let zeros = usize::try_from(*covered - end).unwrap_or_default();
+            buffer.resize(buffer.len() + zeros, 0);
+        }
+        self.write_to(target, base, buffer, at)
     }
 
     /// Writes `bytes` at an address of the segment based at `base`.
@@ -229,7 +260,7 @@ impl Medium for Disk {
 
     fn write(&self, protocol: &Protocol, run: &Run) -> Result<(), Failed> {
         let mut writer = self.writer.lock();
-        let Writer { target, buffer, closed } = &mut *writer;
+        let Writer { target, buffer, covered, closed } = &mut *writer;
         if *closed {
             return Err(Failed);
         }
@@ -239,7 +270,7 @@ impl Medium for Disk {
                 usize::try_from(run.data_end - at).map_or(PIECE_BYTES, |n| n.min(PIECE_BYTES));
             buffer.resize(bytes, 0);
             protocol.take(at, buffer);
-            self.write_to(target, run.base, buffer, at)?;
+            self.write_covering((target, covered), run.base, buffer, at)?;
             at += bytes as u64;
         }
         Ok(())

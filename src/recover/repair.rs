@@ -158,7 +158,7 @@ impl<'a, 'b> Repair<'a, 'b> {
     fn remove(&mut self, names: &[String]) -> Result<Vec<PathBuf>> {
         let storage = self.bytes.storage;
         // Elsewhere a name stays as long as its file is open.
-        if cfg!(unix) {
+        if cfg!(unix) && !names.is_empty() {
             let open = |name: &String| storage.open(name, Access::Read).ok();
             self.doomed.extend(names.iter().filter_map(open).take(DOOMED_MAX));
             let more = names.iter().cycle().take(DESCRIPTORS_LEFT);

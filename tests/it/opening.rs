@@ -3,8 +3,8 @@
 //! Invariant: whatever was there keeps its address, what opening reports is what it did, and its cost
 //! follows from what was not sealed, not from the length of the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use stratalog::format::{BLOCK_BYTES, CONTROL_NAME, ControlState, TEMPORARY_SUFFIX, segment_name};
 use stratalog::storage::{FileStorage, Image, MemoryStorage};
@@ -206,6 +206,69 @@ fn opening_a_closed_log_reads_no_payloads() {
     let read = reads.bytes.load(Ordering::Relaxed);
     assert!(read <= expected + 6 * segment, "{read} of {} bytes read", 64 * segment);
     assert!(log.recovery().scanned_bytes <= 2 * segment, "{}", log.recovery());
+}
+
+/// Where something is written: file, offset, end.
+#[derive(Debug, Default)]
+struct Writes(Mutex<Vec<(String, u64, u64)>>);
+
+impl Watch for Writes {
+    fn after(&self, event: &Event, _ok: bool) {
+        if event.call == Call::Write {
+            let Event { name, offset, len, .. } = event;
+            self.0.lock().unwrap().push((name.clone(), *offset, offset + len));
+        }
+    }
+}
+
+#[test]
+fn writes_into_a_segment_that_was_there_cover_whole_pages_and_others_only_frames() {
+    let disk = MemoryStorage::new();
+    let options = || {
+        let mut options = Options::new();
+        options.segment_bytes(64 << 10).background(false);
+        options
+    };
+    let log = options().open_with(disk.clone()).unwrap();
+    let mut expected = vec![(log.append(b"before").unwrap(), b"before".to_vec())];
+    log.close().unwrap();
+    let writes = Arc::new(Writes::default());
+    let log = options().open_with(Tap::new(disk.clone(), writes.clone())).unwrap();
+    assert!(log.recovery().clean);
+    writes.0.lock().unwrap().clear();
+    let mut random = Random::new(seed("pages"));
+    let mut appended = 0;
+    while log.segments().last().unwrap().base < 64 << 10 {
+        let payload = random.bytes(700);
+        let lsn = match appended % 3 {
+            0 => log.append(&payload).unwrap(),
+            1 => log.append_buffered(&payload).unwrap(),
+            _ => log.append_batch(&[&payload]).unwrap().start,
+        };
+        log.commit().unwrap();
+        expected.push((lsn, payload));
+        appended += 1;
+    }
+    let all = writes.0.lock().unwrap().clone();
+    // The trailer is no part of it.
+    let frames = |name: &str| {
+        let name = name.to_owned();
+        all.iter().filter(move |write| write.0 == name && write.2 <= 60 << 10)
+    };
+    let mut covered = 0;
+    for (_, _, end) in frames(&segment_name(0)) {
+        assert!(end.is_multiple_of(4096) || *end < covered, "a page is written in part: {end}");
+        covered = covered.max(*end);
+    }
+    assert_eq!(covered, 60 << 10);
+    // All of it but zeros and header came from appending.
+    let link = frames(&segment_name(64 << 10)).rfind(|write| write.1 == 4096).unwrap();
+    assert_ne!(link.2 % 4096, 0, "the pages of a new one are there");
+    assert_eq!(records(&log), expected);
+    assert_eq!(
+        records(&options().open_with(MemoryStorage::from_image(disk.image())).unwrap()),
+        expected
+    );
 }
 
 #[cfg(target_os = "linux")]
