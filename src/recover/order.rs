@@ -31,7 +31,9 @@ impl Order {
             .iter()
             .rposition(|file| stays(file) && !blank(file) && file.base <= state.head)
             .unwrap_or(0);
-        let holder = dropped_before(files, state, holder).unwrap_or(holder);
+        let holder = dropped_before(files, state, holder)
+            .or_else(|| dropped_with_cut(files, state, holder))
+            .unwrap_or(holder);
         for (index, file) in files.iter().enumerate() {
             let below = index < holder;
             if !stays(file) || (below && file.trouble.is_some()) {
@@ -93,6 +95,16 @@ fn dropped_before(files: &[SegmentFile], state: &ControlState, holder: usize) ->
         })
     };
     files.iter().skip(holder + 1).position(follows).map(|behind| holder + 1 + behind)
+}
+
+/// Where the segment that a cut ended was dropped, though files before it are there: all of them lie
+/// below the head as well, and have come back. A log goes on without them where the cut says.
+fn dropped_with_cut(files: &[SegmentFile], state: &ControlState, holder: usize) -> Option<usize> {
+    let cut = state.cut.filter(|cut| cut.end <= state.head)?;
+    let came_back = files.get(holder)?.base < cut.segment;
+    let behind = files.partition_point(|file| file.base < cut.segment);
+    let is_gone = files.get(behind).is_none_or(|file| file.base != cut.segment);
+    (came_back && is_gone).then_some(behind)
 }
 
 /// Whether the control file says that a file is of no use: it lies in a cut that was begun, or above

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use stratalog::format::{FileKind, classify};
+use stratalog::format::{FileKind, classify, segment_name};
 use stratalog::storage::{EventKind, Fault, FaultStorage, LockKind, MemoryStorage, Storage};
 use stratalog::{Error, Log, Lsn, Options};
 
@@ -127,6 +127,41 @@ fn a_head_at_the_end_of_a_sealed_segment_is_found_again_whatever_of_the_files_ca
         assert!(log.recovery().set_aside.is_empty());
         let names = left.names().unwrap();
         assert!(!names.iter().any(|name| name.starts_with("00000000000000000000")), "{names:?}");
+    }
+}
+
+#[test]
+fn what_comes_back_from_before_a_cut_that_was_dropped_is_removed_and_the_log_goes_on() {
+    let disk = MemoryStorage::new();
+    let log = tiny().open_with(disk.clone()).unwrap();
+    let all = fill(&log, 40);
+    log.sync().unwrap();
+    let before = disk.image();
+    log.truncate_after(all[30].0).unwrap();
+    let cut = log.segments().last().unwrap().base;
+    let cut = segment_name(cut);
+    let head = log.truncate_before(log.tail()).unwrap();
+    drop(log);
+    let after = disk.image();
+    let is_segment = |name: &&str| name.contains(".seg");
+    let old: Vec<_> = before.names().filter(is_segment).filter(|name| *name < &*cut).collect();
+    assert!(old.len() >= 2 && before.get(&cut).is_some());
+    for subset in 0..1_usize << old.len().min(4) {
+        let mut left = after.clone();
+        after.names().filter(is_segment).for_each(|name| drop(left.remove(name)));
+        let back = || old.iter().rev().enumerate().filter(|(bit, _)| subset >> bit & 1 == 1);
+        back().for_each(|(_, name)| drop(left.insert(*name, before.get(name).unwrap().to_vec())));
+        let disk = MemoryStorage::from_image(left);
+        let log =
+            tiny().open_with(disk.clone()).unwrap_or_else(|error| panic!("{subset}: {error}"));
+        assert_begins(&log, head, &[]);
+        assert!(log.recovery().damage.is_empty() && log.recovery().set_aside.is_empty());
+        assert_eq!(log.recovery().removed.len(), back().count());
+        let next = log.append_durable(b"goes on").unwrap();
+        assert!(next >= head);
+        drop(log);
+        let log = tiny().open_with(disk).unwrap();
+        assert_begins(&log, head, &[(next, b"goes on".to_vec())]);
     }
 }
 
