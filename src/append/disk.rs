@@ -19,15 +19,12 @@ use crate::segment::holds::Holds;
 use crate::segment::segment::Segment;
 use crate::segment::set::{SegmentSet, Segments};
 use crate::segment::supply::{Supply, is_limit};
-use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::storage::{PAGE_BYTES, Storage, StorageFile, write_all_at};
 use crate::sync::{AtomicU64, Instant, Mutex, Ordering};
 
 /// A run is taken out of the ring and written in pieces of at most this size: the copy then stays in
 /// the processor's cache. Under test most batches take several.
 const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
-
-/// What a write covers the end of, where a page may have to be read before a part of it is written.
-const PAGE_BYTES: u64 = 4 << 10;
 
 /// With more unsealed segments than this the appender that needs another seals some first: each of
 /// them has a descriptor.

@@ -21,10 +21,7 @@ use crate::read::options::ReadOptions;
 use crate::read::record::Record;
 use crate::segment::segment::Segment;
 use crate::segment::set::SegmentSet;
-use crate::storage::Storage;
-
-/// No system has smaller pages.
-const PAGE_BYTES: u64 = 4 << 10;
+use crate::storage::{PAGE_BYTES, Storage};
 
 pub(crate) struct Window {
     /// A set of one segment.

@@ -122,6 +122,9 @@ pub use memory::{Image, MemoryStorage};
 pub(crate) use os::is_no_space;
 pub use region::{Region, SharedBytes};
 
+/// What is read, written and mapped as a whole at least: no system has smaller pages.
+pub(crate) const PAGE_BYTES: u64 = 4 << 10;
+
 /// A flat directory of files, as a log needs it.
 ///
 /// A log uses few names: `LOCK`, `READERS`, `control`, segments of 20 digits and `.seg`, and
