@@ -288,10 +288,11 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
         // Of several that claim to follow, the newest is right: the others came back.
         let claimed = (position + 1..self.members.len()).rev().find_map(|later| {
-            let link = self.member(later)?.link()?;
+            let follower = self.member(later)?;
+            let link = follower.link()?;
             let names_it = link.previous_base == file.base && link.previous_id == file.id;
-            let inside = file.start() < link.previous_end
-                && (link.previous_end <= file.frames_end() || !file.has_size());
+            let most = if file.has_size() { file.frames_end() } else { follower.base };
+            let inside = file.start() < link.previous_end && link.previous_end <= most;
             (names_it && inside).then_some(link.previous_end)
         });
         Ending::Scan(claimed)

@@ -206,6 +206,10 @@ impl Survey {
             mismatch("head up to", limit, state.head)
         } else if state.durable_end > limit {
             mismatch("durable end up to", limit, state.durable_end)
+        } else if let Some(cut) = state.cut.filter(|cut| cut.fresh > state.next_base) {
+            mismatch("cut_fresh up to", state.next_base, cut.fresh)
+        } else if let Some(cut) = state.cut.filter(|cut| cut.end < frames_start(cut.segment)) {
+            mismatch("cut_end from", frames_start(cut.segment), cut.end)
         } else if control.winner.sequence % 2 != control.winner.slot as u64
             || control.winner.sequence > MAX_ADDRESS
         {

@@ -1,11 +1,12 @@
 //! Addresses that no log writes, under valid checksums, and frames at the edge of a segment.
 
-use super::images::{BYTES, ID, Writer, open};
+use super::images::{BYTES, ID, Writer, open, open_as};
 use crate::format::{
-    ControlState, LINK_FRAME_BYTES, SegmentHeader, Trailer, frames_end, frames_start, segment_name,
+    ControlState, CutMark, LINK_FRAME_BYTES, SegmentHeader, Trailer, frames_end, frames_start,
+    segment_name,
 };
 use crate::storage::Image;
-use crate::{Corruption, Error};
+use crate::{Corruption, Error, RecoveryPolicy};
 
 /// No address lies above this.
 const MAX_ADDRESS: u64 = 1 << 63;
@@ -48,6 +49,38 @@ fn addresses_in_the_control_file_that_no_log_writes_are_refused() {
     assert_eq!(with(durable_end, limit), None);
     let told = Some(("durable end up to", 4096, limit, limit + 8));
     assert_eq!(with(durable_end, limit + 8), told);
+}
+
+#[test]
+fn a_cut_that_no_log_makes_is_refused_whatever_the_policy() {
+    let writer = Writer::new().segment().records(2, 60);
+    let at = writer.at;
+    let writer = writer.cut(0, at);
+    let next_base = writer.state.next_base;
+    let with = |change: fn(&mut CutMark)| {
+        let mut state = writer.state.clone();
+        change(state.cut.as_mut().unwrap());
+        refused(&state, [2, 3])
+    };
+    assert_eq!(with(|_| {}), None);
+    // Appends would go on below the end of what is kept.
+    let told = Some(("cut_fresh up to", 4096, next_base, next_base + 8));
+    assert_eq!(with(|cut| cut.fresh += 8), told);
+    let start = frames_start(0);
+    assert_eq!(
+        with(|cut| cut.end = frames_start(0) - 8),
+        Some(("cut_end from", 4096, start, start - 8))
+    );
+    assert_eq!(with(|cut| cut.end = frames_start(0)), None);
+    let mut state = writer.state.clone();
+    let mark = CutMark { segment: 0, end: 4 * BYTES, fresh: 5 * BYTES };
+    (state.cut, state.newest) = (Some(mark), None);
+    let mut image = writer.image.clone();
+    image.insert("control", [6, 7].map(|sequence| state.encode(sequence)).concat());
+    for policy in [RecoveryPolicy::CutTornTail, RecoveryPolicy::Strict, RecoveryPolicy::SkipCorrupt]
+    {
+        assert!(open_as(&image, policy).is_err(), "{policy:?}");
+    }
 }
 
 #[test]

@@ -72,6 +72,20 @@ fn a_link_that_names_an_end_outside_of_its_segment_is_not_believed() {
 }
 
 #[test]
+fn a_link_that_names_an_end_above_its_own_segment_is_not_believed() {
+    let writer = Writer::new().segment().records(4, 60);
+    for beyond in [8, 4096, 1 << 40] {
+        let wrong = behind(writer.clone(), 0, BYTES + beyond).sync().records(2, 60);
+        let mut image = wrong.image.clone();
+        // How large it was nobody knows any more.
+        image.get_mut(&segment_name(0)).unwrap()[8] ^= 1;
+        let opened = skip(&image);
+        assert!(damage(&opened).iter().all(|(_, to)| *to <= BYTES), "{:?}", damage(&opened));
+        assert_eq!(opened.records(), wrong.records, "{beyond}");
+    }
+}
+
+#[test]
 fn a_segment_is_missed_though_a_spare_lies_in_its_place() {
     // The one that follows it says that it was there, and a spare lies between them.
     let writer = Writer::new().segment().records(4, 60).roll().seal(0).records(2, 60);
