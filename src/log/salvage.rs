@@ -107,7 +107,7 @@ pub fn salvage_with(
         previous_checksum: 0,
         head: None,
         records: 0,
-        missing: found.damage().cloned().collect(),
+        missing: found.damage().collect(),
     };
     let mut done = Progress { segments: found.segments(), ..Progress::default() };
     found.each(from, |stretch| {

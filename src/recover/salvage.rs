@@ -7,10 +7,11 @@
 use std::path::PathBuf;
 
 use crate::error::{Corruption, Error, NotALog, Result};
-use crate::format::{BLOCK_BYTES, CONTROL_NAME, LogId, MAX_SEGMENT_BYTES};
+use crate::format::{BLOCK_BYTES, CONTROL_NAME, LogId, MAX_SEGMENT_BYTES, frames_end};
+use crate::lsn::Lsn;
 use crate::options::RecoveryPolicy;
 use crate::recover::bytes::Bytes;
-use crate::recover::facts::{SegmentFile, path_of};
+use crate::recover::facts::{Piece, SegmentFile, path_of};
 use crate::recover::findings::Findings;
 use crate::recover::report::Damage;
 use crate::recover::survey::{MAX_NAMED, Survey};
@@ -31,10 +32,10 @@ pub(crate) struct Salvageable {
 pub(crate) struct Stretch<'a> {
     pub(crate) path: PathBuf,
     pub(crate) base: u64,
-    /// The size of the file, as it was made.
+    /// The size of the file, as it was made, so far as that is known.
     pub(crate) bytes: u64,
     pub(crate) id: LogId,
-    /// Where its frames begin that are kept, and where they end.
+    /// Where its frames begin that are kept, and where they end in what is left of the file.
     pub(crate) first: u64,
     pub(crate) end: u64,
     /// The bytes of its frames area, as far as they are there.
@@ -81,35 +82,55 @@ impl Salvageable {
         storage: &dyn Storage,
         mut take: impl FnMut(&Stretch<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut bytes = Bytes::new(storage);
-        for piece in &self.findings.chain.pieces {
-            let Some(file) = self.findings.survey.files.get(piece.file) else { continue };
-            let area = bytes.frames(file)?;
+        let mut buffer = Bytes::new(storage);
+        for (file, bytes, end) in self.extents() {
+            let area = buffer.frames(file)?;
             take(&Stretch {
                 path: path_of(storage, file),
                 base: file.base,
-                bytes: file.bytes,
+                bytes,
                 id: file.id,
                 first: file.start().max(self.head),
-                end: piece.end,
+                end,
                 area,
             })?;
         }
         Ok(())
     }
 
+    /// The files that belong to the log, each with the size that a segment with its frames has, and where
+    /// they end: never beyond what is left of it, whatever names a later end. Without a header the last
+    /// block of that may hold frames as well: then the trailer's place lies behind it.
+    fn extents(&self) -> impl Iterator<Item = (&SegmentFile, u64, u64)> {
+        let files = &self.findings.survey.files;
+        let pieces = &self.findings.chain.pieces;
+        let file = move |piece: &Piece| files.get(piece.file);
+        let behind = pieces.iter().skip(1).map(move |piece| file(piece).map(|file| file.base));
+        let behind = behind.chain([None]).map(|base| base.unwrap_or(self.next_base));
+        pieces.iter().zip(behind).filter_map(move |(piece, next)| {
+            let file = file(piece)?;
+            let end = piece.end.min(file.start().saturating_add(file.area_bytes()));
+            let needed = (end - file.base).next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES;
+            let room = next.saturating_sub(file.base).min(MAX_SEGMENT_BYTES);
+            let bytes = file.bytes.max(needed.min(room));
+            Some((file, bytes, end.min(frames_end(file.base, bytes))))
+        })
+    }
+
     /// The damage that lies outside what [`each`](Self::each) hands out.
-    pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
-        let handed_out = |damage: &Damage| {
-            self.findings.chain.pieces.iter().any(|piece| {
-                let file = self.findings.survey.files.get(piece.file);
-                file.is_some_and(|file| {
-                    let (from, to) = (damage.lsn.start.get(), damage.lsn.end.get());
-                    from < to && file.start() <= from && to <= piece.end
-                })
-            })
-        };
-        self.findings.chain.damage.iter().filter(move |damage| !handed_out(damage))
+    pub(crate) fn damage(&self) -> impl Iterator<Item = Damage> {
+        self.findings.chain.damage.iter().filter_map(|damage| {
+            let mut damage = damage.clone();
+            let (from, to) = (damage.lsn.start.get(), damage.lsn.end.get());
+            let mut extents = self.extents();
+            let begins_in = extents.find(|(file, _, end)| (file.start()..*end).contains(&from));
+            if let Some((_, _, end)) = begins_in.filter(|_| from < to) {
+                damage.offset += end - from;
+                damage.lsn.start = Lsn::new(end);
+                return (end < to).then_some(damage);
+            }
+            Some(damage)
+        })
     }
 
     /// Files with something in them of which nothing proves that it belongs to the log.
@@ -122,8 +143,11 @@ impl Salvageable {
 }
 
 /// Where a segment could lie behind this file, if a log has come as far. Without a header the file's
-/// length may be any: it then counts as whole blocks, and no more of them than a segment has.
+/// length may be any: it then counts as whole blocks, with one for the trailer, and no more of them than
+/// a segment has.
 fn behind(file: &SegmentFile) -> Option<u64> {
-    let bytes = file.bytes.min(MAX_SEGMENT_BYTES).next_multiple_of(BLOCK_BYTES);
+    let more = if file.has_size() { 0 } else { BLOCK_BYTES };
+    let bytes =
+        file.bytes.saturating_add(more).min(MAX_SEGMENT_BYTES).next_multiple_of(BLOCK_BYTES);
     file.base.checked_add(bytes).filter(|next| *next <= MAX_NAMED)
 }

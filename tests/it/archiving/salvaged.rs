@@ -253,6 +253,45 @@ fn a_file_at_the_end_of_all_addresses_does_not_keep_what_is_saved_from_being_ope
 }
 
 #[test]
+fn files_that_lost_header_and_end_are_saved_as_far_as_they_go() {
+    let disk = MemoryStorage::new();
+    let log = tiny().segment_bytes(2 * TINY).open_with(disk.clone()).unwrap();
+    let lsns: Vec<Lsn> =
+        (0..60).map(|key| log.append_durable(&filled(key, 1200)).unwrap()).collect();
+    let cut = disk.image();
+    log.truncate_from(lsns[30]).unwrap();
+    // A cut names the end of a file, or the next link does, or nothing.
+    for (image, count) in [(cut, 60), (disk.image(), 30)] {
+        let all = records(&tiny().open_with(MemoryStorage::from_image(image.clone())).unwrap());
+        assert_eq!(all.len(), count);
+        let names = image.names().filter(|name| name.contains(".seg"));
+        for (name, bytes) in names.flat_map(|it| [16, 20, 24, 28].map(|kib| (it, kib << 10))) {
+            for control in [true, false] {
+                let mut damaged = image.clone();
+                let file = damaged.get_mut(name).unwrap();
+                file.truncate(bytes);
+                file[8] ^= 1;
+                if !control {
+                    damaged.remove("control");
+                }
+                let (_, saved, report) = save(&damaged);
+                let base: u64 = name.trim_end_matches(".seg").parse().unwrap();
+                let end = Lsn::new(base + bytes as u64);
+                let gone = |lsn: Lsn| {
+                    (base..base + 2 * TINY).contains(&lsn.get()) && {
+                        let next = all.iter().map(|it| it.0).find(|next| *next > lsn);
+                        next.is_none_or(|next| next > end)
+                    }
+                };
+                let kept: Records = all.iter().filter(|it| !gone(it.0)).cloned().collect();
+                assert!(saved.len() >= kept.len(), "{name} of {bytes}, {control}: {report:?}");
+                assert!(report.end >= saved.last().unwrap().0);
+            }
+        }
+    }
+}
+
+#[test]
 fn whatever_skipping_damage_still_reads_is_saved() {
     let mut random = Random::new(seed("salvage"));
     let rounds = super::super::common::number("STRATALOG_ROUNDS").unwrap_or(1);
