@@ -234,3 +234,14 @@ fn of_cuts_that_had_begun_none_was_made_that_ends_above_where_the_log_goes_on() 
         ledger.open(&shown(&[1, 2], 20480), (0, 5));
     }
 }
+
+#[test]
+fn what_a_cut_in_the_cache_has_hidden_may_come_back_until_the_log_is_open() {
+    let mut ledger = ledger();
+    ledger.enter(&[Note::Cut { began: 9, told: 20, gone: 4192..20480 }]);
+    let mut next = ledger.after(Crash::Process { event: 10 });
+    next.open(&shown(&[1, 2], 20480), (0, 5));
+    next.after(power(3)).open(&shown(&[1, 2, 3, 4], 20480), (0, 5));
+    let mut after = next.after(power(5));
+    assert!(catch_unwind(move || after.open(&shown(&[1, 2, 3, 4], 20480), (0, 5))).is_err());
+}
