@@ -99,10 +99,10 @@ mod imp {
     /// How many turns a waiter spins before it parks: about one small positioned write.
     pub(crate) const SPIN_TURNS: u32 = 64;
 
-    /// True where spinning can help: another core may be running the thread that is waited for.
-    pub(crate) fn has_other_cores() -> bool {
-        static CORES: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-        *CORES.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+    /// How many threads of this process can run at once.
+    pub(crate) fn cores() -> u64 {
+        static CORES: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64))
     }
 }
 
@@ -190,12 +190,40 @@ mod imp {
 
     pub(crate) const SPIN_TURNS: u32 = 0;
 
-    pub(crate) fn has_other_cores() -> bool {
-        false
+    pub(crate) fn cores() -> u64 {
+        1
     }
 }
 
 pub(crate) use imp::*;
+
+/// True where spinning can help: another core may be running the thread that is waited for.
+pub(crate) fn has_other_cores() -> bool {
+    cores() > 1
+}
+
+/// A number by which threads guess what is quicker, and from which nothing follows that has to be
+/// right. So it is relaxed, and the standard library's also under loom, which would go through all the
+/// values that can be read.
+#[derive(Debug, Default)]
+pub(crate) struct Hint(std::sync::atomic::AtomicU64);
+
+impl Hint {
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// A value alone on its cache lines, so that its writers do not slow the readers of its neighbours.
 /// 128 bytes: x86 fetches lines in pairs, and Apple's cores have lines of that size.

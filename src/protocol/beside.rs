@@ -55,7 +55,8 @@ impl Protocol {
         write: impl FnOnce(u64, u64) -> Result<(), Failed>,
     ) -> Option<Result<u64, Failed>> {
         // Looks without a promise: most who are not alone learn it here.
-        if self.tail() != self.committed() || !self.commit_lead.take_idle() {
+        let is_alone = self.tail() == self.committed() && !self.company.is_expected();
+        if !is_alone || !self.commit_lead.take_idle() {
             return None;
         }
         let guard = Unwinding(self);
@@ -68,9 +69,10 @@ impl Protocol {
         if let Some(Err(Failed)) = written {
             return written;
         }
+        self.company.end(1);
         guard.disarm();
-        // Others may have come, also where nothing was claimed: then this is who commits theirs.
-        if let Err(Failed) = self.lead_commit(medium) {
+        // Others may have come, also where nothing was claimed: then this sees to them.
+        if let Err(Failed) = self.leave_commit(medium) {
             return Some(Err(Failed));
         }
         self.tell_of_commit();

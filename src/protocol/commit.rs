@@ -55,22 +55,32 @@ impl Drop for Unwinding<'_> {
 }
 
 impl Protocol {
-    /// Leads: writes what is published, for itself and one round more. The caller has taken the
-    /// commit lead.
+    /// Leads: writes what is published, once those who are expected have come, and
+    /// [leaves](Self::leave_commit). The caller has taken the commit lead.
     pub(crate) fn lead_commit<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
         let guard = Unwinding(self);
-        let mut rounds = 0;
-        loop {
+        self.company.gather();
+        let serves = self.company.begin();
+        self.write_published(medium)?;
+        self.company.end(serves);
+        guard.disarm();
+        self.leave_commit(medium)
+    }
+
+    /// Gives up the commit lead. Who has come meanwhile and is awake takes it: by the time that it
+    /// begins, this thread may have its next record there. Where some may sleep one more round is
+    /// written, as to wake a leader takes longer.
+    pub(super) fn leave_commit<M: Medium>(&self, medium: &M) -> Result<(), Failed> {
+        let guard = Unwinding(self);
+        let mut has_left = self.commit_lead.leave();
+        if !has_left && self.commit_waiters.any() {
+            self.company.begin();
             self.write_published(medium)?;
-            rounds += 1;
-            if self.commit_lead.leave() {
-                break;
-            }
-            if rounds > 1 {
-                self.commit_lead.abandon();
-                self.commit_waiters.nudge(self.committed());
-                break;
-            }
+            has_left = self.commit_lead.leave();
+        }
+        if !has_left {
+            self.commit_lead.abandon();
+            self.commit_waiters.nudge(self.committed());
         }
         guard.disarm();
         self.commit_waiters.wake_covered(self.committed());

@@ -19,11 +19,13 @@
 //!    ([`Listener`](listener::Listener)) do the same but park nobody, and someone leads for them.
 //!    Followers wait for whatever comes ([`following`]), and nobody leads for them.
 //!
-//! Leading is bounded: a commit leader serves its own record and one round more, a sync leader its own,
-//! then a waiter leads.
+//! Leading is bounded: a commit leader serves its own record, and one round more if there are any who
+//! may sleep; a sync leader its own; then a waiter leads. A commit leader waits a moment for
+//! [`company`].
 
 mod beside;
 mod commit;
+mod company;
 mod cut;
 mod following;
 mod layout;
@@ -52,6 +54,7 @@ use reserve::{Claim, Refusal};
 pub(crate) use stage::{Part, Refused};
 pub(crate) use tail::State;
 
+use company::Company;
 use cut::Cuts;
 use layout::Layout;
 use lead::Lead;
@@ -133,6 +136,7 @@ pub(crate) struct Protocol {
     /// What earlier logs than this one, from which it was restored, have written: their ids, each with
     /// the base of its last segment. Ascending.
     earlier: Box<[(u64, LogId)]>,
+    company: Company,
     commit_lead: Padded<Lead>,
     commit_waiters: Waiters,
     sync_lead: Padded<Lead>,
@@ -157,6 +161,7 @@ impl Protocol {
             salt: Salt::new(&id),
             id,
             earlier: Box::default(),
+            company: Company::default(),
             commit_lead: Padded(Lead::new()),
             commit_waiters: Waiters::new(),
             sync_lead: Padded(Lead::new()),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is written is what was staged, once and in order.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::format::{LINK_FRAME_BYTES, frames_start};
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -82,14 +84,22 @@ fn a_leader_that_finds_the_whole_ring_published_takes_it_out_once() {
 
 #[test]
 fn a_leader_is_let_go_while_others_go_on_publishing() {
-    let (protocol, list) = (protocol(), List::default());
-    list.fed.store(1000, Ordering::Relaxed);
-    let end = stage(&protocol, &list, 64);
-    protocol.commit_until(&list, end).unwrap();
-    assert_eq!(list.runs.lock().len(), 2, "its own round and one more");
-    let tail = protocol.tail();
-    list.fed.store(0, Ordering::Relaxed);
-    assert_eq!(protocol.commit_until(&list, tail), Ok(tail));
+    // Its own round, and one more where someone may sleep.
+    for (someone_waits, rounds) in [(false, 1), (true, 2)] {
+        let (protocol, list) = (protocol(), List::default());
+        let place = someone_waits.then(|| protocol.commit_waiters.enlist(u64::MAX - 1));
+        list.fed.store(1000, Ordering::Relaxed);
+        let end = stage(&protocol, &list, 64);
+        protocol.commit_until(&list, end).unwrap();
+        assert_eq!(list.runs.lock().len(), rounds);
+        assert!(protocol.commit_lead.is_idle());
+        let tail = protocol.tail();
+        list.fed.store(0, Ordering::Relaxed);
+        assert_eq!(protocol.commit_until(&list, tail), Ok(tail));
+        if let Some(place) = place {
+            protocol.commit_waiters.leave(&place);
+        }
+    }
 }
 
 /// A protocol with a ring of 4 KiB, whose next address is `at` in a segment up to `end`.
@@ -357,4 +367,41 @@ fn a_sync_serves_who_comes_while_its_leader_waits_and_tells_how_many_there_were(
     // The one that was served, who is told only then, and the one that came meanwhile.
     assert_eq!(*company.waiting.lock(), [2]);
     assert_eq!(protocol.sync_waiters.count(), 1);
+}
+
+/// In the schedule's time, in which threads take turns.
+#[cfg(not(miri))]
+#[test]
+fn two_threads_that_append_all_the_time_share_writes() {
+    use crate::sync::{cores, schedule, spawn};
+
+    const EACH: usize = 100;
+    if cores() == 1 {
+        println!("skipped: one core");
+        return;
+    }
+    let mut writes = 0;
+    for seed in 0..8 {
+        let counted = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&counted);
+        schedule::run(seed, move || {
+            let log = Arc::new((protocol(), List::default()));
+            let threads = [0, 1].map(|_| {
+                let log = Arc::clone(&log);
+                let append = move || {
+                    let (protocol, list) = &*log;
+                    let end = stage(protocol, list, 64);
+                    protocol.commit_until(list, end).unwrap();
+                };
+                spawn("appender", move || (0..EACH).for_each(|_| append())).unwrap()
+            });
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            count.store(log.1.runs.lock().len() as u64, Ordering::Relaxed);
+        });
+        writes += counted.load(Ordering::Relaxed);
+    }
+    println!("{writes} writes of {} records", 8 * 2 * EACH);
+    assert!(writes < 8 * EACH as u64 * 2 * 3 / 4);
 }

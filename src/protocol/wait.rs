@@ -46,6 +46,9 @@ impl Protocol {
         target: u64,
         tells: bool,
     ) -> Result<u64, Stopped> {
+        if tells {
+            self.company.arrive();
+        }
         let spins = if has_other_cores() { SPIN_TURNS + YIELDS } else { 0 };
         let lead = || self.lead_commit(medium).map_err(|Failed| Stopped::Failed);
         self.wait(self.committing(), target, spins, tells, lead)
