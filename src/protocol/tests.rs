@@ -376,12 +376,13 @@ fn two_threads_that_append_all_the_time_share_writes() {
     use crate::sync::{cores, schedule, spawn};
 
     const EACH: usize = 100;
+    const RUNS: u64 = 32;
     if cores() == 1 {
         println!("skipped: one core");
         return;
     }
     let mut writes = 0;
-    for seed in 0..8 {
+    for seed in 0..RUNS {
         let counted = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&counted);
         schedule::run(seed, move || {
@@ -402,6 +403,8 @@ fn two_threads_that_append_all_the_time_share_writes() {
         });
         writes += counted.load(Ordering::Relaxed);
     }
-    println!("{writes} writes of {} records", 8 * 2 * EACH);
-    assert!(writes < 8 * EACH as u64 * 2 * 3 / 4);
+    let records = RUNS * 2 * EACH as u64;
+    println!("{writes} writes of {records} records");
+    // Without a wait for company it is 3 of 4.
+    assert!(writes < records * 7 / 10);
 }
