@@ -102,7 +102,12 @@ impl Company {
     /// Notes that a write for so many is over. One of those who came meanwhile leads next.
     #[inline]
     pub(super) fn end(&self, served: u64) {
-        self.leaders.expected.set((served + self.waiting()).min(cores()));
+        let mut expected = served + self.waiting();
+        // Who is alone does not ask for the cores.
+        if expected > 1 {
+            expected = expected.min(cores());
+        }
+        self.leaders.expected.set(expected);
     }
 }
 
