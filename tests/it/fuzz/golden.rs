@@ -37,6 +37,11 @@ impl Golden {
     }
 }
 
+/// The disk that an input begins with: one of them, or an empty one.
+pub(crate) fn picked(input: &mut Input<'_>) -> Image {
+    ALL.get(input.below(ALL.len() + 1)).map(Golden::image).unwrap_or_default()
+}
+
 /// Files of at most so many bytes are unpacked.
 const FILE_MAX: usize = 1 << 20;
 

@@ -24,9 +24,8 @@ const POLICIES: [RecoveryPolicy; 3] =
 /// Runs one input; says which outcomes it came to.
 pub(crate) fn open(data: &[u8]) -> Reached {
     let mut input = Input::new(data);
-    let golden = golden::ALL.get(input.below(golden::ALL.len() + 1));
+    let mut image = golden::picked(&mut input);
     let create = input.byte() & 1 == 0;
-    let mut image = golden.map(golden::Golden::image).unwrap_or_default();
     edit_all(&mut image, &mut input);
     open_image(&image, create)
 }

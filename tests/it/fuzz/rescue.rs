@@ -25,10 +25,9 @@ const POLICIES: [RecoveryPolicy; 3] =
 /// Runs one input; says which outcomes it came to.
 pub(crate) fn rescue(data: &[u8]) -> Reached {
     let mut input = Input::new(data);
-    let golden = golden::ALL.get(input.below(golden::ALL.len() + 1));
+    let mut image = golden::picked(&mut input);
     let (is_archive, renames, split) = (input.byte() & 1 == 1, input.byte() & 1 == 1, input.byte());
     let pick = input.short();
-    let mut image = golden.map(golden::Golden::image).unwrap_or_default();
     if is_archive {
         image = archive_of(&image, split);
     }
